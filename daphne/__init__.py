@@ -1,0 +1,1 @@
+"""The interface server: holds the sockets, speaks HTTP and WebSocket, and talks to workers by a channel layer."""

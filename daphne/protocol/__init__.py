@@ -1,0 +1,1 @@
+"""Protocol logic without I/O: bytes and messages in, operations out."""

@@ -1,0 +1,57 @@
+"""Builds the distribution: the mapped packages and, where a compiler is at hand, the extensions.
+
+``CHANNELS_REQUIRE_EXTENSIONS=1`` makes a failed compile fatal, ``CHANNELS_NO_EXTENSIONS=1`` builds a pure wheel.
+Everything that is not about packages and extensions stands in ``pyproject.toml``.
+"""
+
+import os
+from pathlib import Path
+
+from setuptools import Extension, setup
+
+HERE = Path(__file__).parent
+
+#: The import packages whose sources stand at the top level under another name.
+PACKAGE_DIR = {"channels.delay": "delay", "channels._speedups": "_speedups"}
+
+
+def find_packages() -> list[str]:
+    """Every package of the distribution, the mapped ones under their import names."""
+    roots = {"channels": "channels", "daphne": "daphne"} | PACKAGE_DIR
+    found = []
+    for name, folder in roots.items():
+        for init in sorted((HERE / folder).glob("**/__init__.py")):
+            relative = init.parent.relative_to(HERE / folder).parts
+            if name == "channels" and relative[:1] in {("delay",), ("_speedups",)}:
+                continue  # the symlinks that type checkers need
+            found.append(".".join((name, *relative)))
+    return found
+
+
+def extensions() -> list[Extension]:
+    """The Cython modules; their C code goes under ``build/``."""
+    sources = sorted(path.relative_to(HERE) for path in (HERE / "_speedups").glob("*.pyx"))
+    if os.environ.get("CHANNELS_NO_EXTENSIONS") == "1" or not sources:
+        return []
+    from Cython.Build import cythonize  # noqa: PLC0415  (a pure build needs no Cython)
+
+    modules = cythonize(
+        [
+            Extension(
+                f"channels._speedups.{path.stem}",
+                [str(path)],
+                extra_compile_args=["-O3", "-Werror=implicit-function-declaration"],
+            )
+            for path in sources
+        ],
+        build_dir="build/cython",
+        include_path=["_speedups"],
+        language_level=3,
+    )
+    required = os.environ.get("CHANNELS_REQUIRE_EXTENSIONS") == "1"
+    for module in modules:  # cythonize() drops the flag when it is given to Extension()
+        module.optional = not required
+    return modules
+
+
+setup(packages=find_packages(), package_dir=PACKAGE_DIR, ext_modules=extensions())

@@ -1,0 +1,3 @@
+"""The routing of the test project: nothing but the defaults."""
+
+channel_routing: list[object] = []

@@ -1,0 +1,3 @@
+"""The URLs of the test project."""
+
+urlpatterns: list[object] = []
