@@ -20,8 +20,8 @@
     │   └── WebsocketCloseException
     └── SendNotAvailableOnDemultiplexer
 
-Wrong types of names and messages raise the built-in ``TypeError``; the server's own exceptions are in
-``daphne.exceptions``.
+Wrong types of names and messages raise the built-in ``TypeError``; the server's own exceptions
+are in ``daphne.exceptions``.
 """
 
 from typing import Any
@@ -56,15 +56,15 @@ class ChannelLayerError(ChannelsError):
 
 
 class ChannelFull(ChannelLayerError):
-    """The channel is at its capacity; the reader is slower than its writers (ASGI spec, Capacity)."""
+    """The channel is at its capacity: its readers are slower than its writers."""
 
 
 class MessageTooLarge(ChannelLayerError):
-    """The encoded message is over the layer's limit; the sender has to split it (ASGI spec, Details)."""
+    """The encoded message is over the layer's limit; the sender has to split it."""
 
 
 class InvalidStoredMessage(ChannelLayerError, ValueError):
-    """Bytes read from a layer that are no message of ours: another version, another program, or damage."""
+    """Bytes read from a layer that are no message: another version, a stranger, or damage."""
 
 
 class LayerUnavailable(ChannelLayerError):
@@ -114,11 +114,12 @@ class DenyConnection(ChannelSocketException):
     """Raised by a ``websocket.connect`` consumer to refuse the handshake with a 403."""
 
     def run(self, message: Any) -> None:
-        """Reject the connection. Elsewhere than on ``websocket.connect`` this is a ``ValueError``."""
+        """Reject the connection; raises ``ValueError`` elsewhere than on ``websocket.connect``."""
         if message.channel.name != "websocket.connect":
             raise ValueError(
-                f"DenyConnection was raised by a consumer of {message.channel.name!r}; a connection can only be denied "
-                "on 'websocket.connect'. Raise WebsocketCloseException to close an open socket."
+                f"DenyConnection was raised by a consumer of {message.channel.name!r}; a connection "
+                "can only be denied on 'websocket.connect'. Raise WebsocketCloseException to close "
+                "an open socket."
             )
         message.reply_channel.send({"close": True})
 
@@ -144,4 +145,4 @@ class WebsocketCloseException(ChannelSocketException):
 
 
 class SendNotAvailableOnDemultiplexer(ChannelsError):
-    """``send`` was called on a consumer behind a demultiplexer, where only its multiplexer may send."""
+    """``send`` was called on a consumer behind a demultiplexer; its multiplexer sends."""

@@ -1,9 +1,10 @@
 """The grammar of channel and group names, and the random parts of generated ones.
 
-A channel name is a main part of ASCII letters, digits, ``.``, ``-`` and ``_``, after which a type character may
-follow: ``?`` for a channel with a single reader, ``!`` for the channels of one process. What follows ``!`` is the
-*local part*: the layer queues by the name up to and including ``!``, and only the reading process looks further
-(ASGI spec, Channels and Messages; Strings and Unicode).
+A channel name is a main part of ASCII letters, digits, ``.``, ``-`` and ``_``, after which a type
+character may follow: ``?`` for a channel with a single reader, ``!`` for the channels of one
+process. What follows ``!`` is the *local part*: the layer queues by the name up to and including
+``!``, and only the reading process looks further (ASGI spec, Channels and Messages; Strings and
+Unicode).
 """
 
 import re
@@ -22,7 +23,7 @@ __all__ = [
     "split_name",
 ]
 
-#: Characters in a name, at most. The spec asks for 100 at least; names of other parts are built around ours.
+#: Characters in a name, at most (Concepts, Channel Types). The ASGI spec asks for 100 at least.
 MAX_NAME_LENGTH = 200
 
 #: Bytes of randomness in generated names: 128 bits, so that no name can be guessed or met twice.
@@ -54,13 +55,13 @@ def check_channel_name(name: object, receive: bool = False) -> None:
             f"{queue_name(str(name))!r}"
         )
     raise TypeError(
-        f"invalid channel name {name!r}: it must be a str of 1 to {MAX_NAME_LENGTH} ASCII letters, digits, '.', '-' "
-        "and '_', with at most one '?' or '!' after the first of them"
+        f"invalid channel name {name!r}: it must be a str of 1 to {MAX_NAME_LENGTH} ASCII letters, "
+        "digits, '.', '-' and '_', with at most one '?' or '!' after the first of them"
     )
 
 
 def check_channel_names(names: object, receive: bool = False) -> None:
-    """Check each of a list or tuple of names; raises ``TypeError``, also where it is a bare string."""
+    """Check each of a list or tuple of names; raises ``TypeError``, for a bare string too."""
     if isinstance(names, (str, bytes)) or not hasattr(names, "__iter__"):
         raise TypeError(f"channel names must be a list, not {names!r}")
     for name in names:
@@ -71,8 +72,8 @@ def check_group_name(name: object) -> None:
     """Raise ``TypeError`` with the reason where ``is_group_name`` says no."""
     if not is_group_name(name):
         raise TypeError(
-            f"invalid group name {name!r}: it must be a str of 1 to {MAX_NAME_LENGTH} ASCII letters, digits, '.', "
-            "'-' and '_'"
+            f"invalid group name {name!r}: it must be a str of 1 to {MAX_NAME_LENGTH} ASCII letters, "
+            "digits, '.', '-' and '_'"
         )
 
 

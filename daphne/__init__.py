@@ -1,1 +1,1 @@
-"""The interface server: holds the sockets, speaks HTTP and WebSocket, and talks to workers by a channel layer."""
+"""The interface server: it holds the sockets and talks to workers over a channel layer."""
