@@ -1,7 +1,7 @@
 """Builds the distribution: the mapped packages and, where a compiler is at hand, the extensions.
 
-``CHANNELS_REQUIRE_EXTENSIONS=1`` makes a failed compile fatal, ``CHANNELS_NO_EXTENSIONS=1`` builds a
-pure wheel. Everything that is not about packages and extensions stands in ``pyproject.toml``.
+``CHANNELS_REQUIRE_EXTENSIONS=1`` makes a failed compile fatal, ``CHANNELS_NO_EXTENSIONS=1`` builds
+a pure wheel. Everything that is not about packages and extensions stands in ``pyproject.toml``.
 """
 
 import os

@@ -117,9 +117,9 @@ class DenyConnection(ChannelSocketException):
         """Reject the connection; raises ``ValueError`` elsewhere than on ``websocket.connect``."""
         if message.channel.name != "websocket.connect":
             raise ValueError(
-                f"DenyConnection was raised by a consumer of {message.channel.name!r}; a connection "
-                "can only be denied on 'websocket.connect'. Raise WebsocketCloseException to close "
-                "an open socket."
+                f"DenyConnection was raised by a consumer of {message.channel.name!r}; a "
+                "connection can only be denied on 'websocket.connect'. Raise "
+                "WebsocketCloseException to close an open socket."
             )
         message.reply_channel.send({"close": True})
 

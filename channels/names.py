@@ -72,8 +72,8 @@ def check_group_name(name: object) -> None:
     """Raise ``TypeError`` with the reason where ``is_group_name`` says no."""
     if not is_group_name(name):
         raise TypeError(
-            f"invalid group name {name!r}: it must be a str of 1 to {MAX_NAME_LENGTH} ASCII letters, "
-            "digits, '.', '-' and '_'"
+            f"invalid group name {name!r}: it must be a str of 1 to {MAX_NAME_LENGTH} ASCII "
+            "letters, digits, '.', '-' and '_'"
         )
 
 

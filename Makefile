@@ -1,0 +1,73 @@
+# `make demo` and `make test` do all their own set-up; `make help` lists the rest.
+
+PYTHON ?= python3.11
+VENV := .venv
+BIN := $(VENV)/bin
+PORT ?= 8000
+PYTEST_ARGS ?=
+EXTENSION_SOURCES := $(wildcard _speedups/*.pyx _speedups/*.pxi _speedups/*.h)
+
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := help
+
+.PHONY: help
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+$(BIN)/python:
+	@.ci/check-tools $(PYTHON)
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+
+# The editable install: pure Python through the mapping, extensions built beside their sources.
+$(VENV)/.installed: $(BIN)/python pyproject.toml setup.py $(EXTENSION_SOURCES)
+	CHANNELS_REQUIRE_EXTENSIONS=1 $(BIN)/python -m pip install --quiet --editable '.[all]'
+	@touch $@
+
+$(VENV)/.tests-installed: $(VENV)/.installed tests/requirements.txt
+	$(BIN)/python -m pip install --quiet --requirement tests/requirements.txt
+	@touch $@
+
+.PHONY: demo
+demo: $(VENV)/.installed ## Run the chat example on http://127.0.0.1:8000/ (PORT=... for another)
+	$(BIN)/python examples/chat/manage.py migrate --verbosity 0
+	@echo "Chat: open http://127.0.0.1:$(PORT)/ in two tabs; Ctrl-C ends it."
+	@exec $(BIN)/python examples/chat/manage.py runserver --noreload 127.0.0.1:$(PORT)
+
+.PHONY: servers
+servers:
+	@.ci/install-servers
+
+.PHONY: lint
+lint: $(VENV)/.tests-installed ## Check style (ruff), types (mypy) and floors (import-linter)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+.PHONY: test
+test: servers lint ## Lint, then run every test: compiled, in the browser, and once more pure
+	$(BIN)/pytest -m "not slow" $(PYTEST_ARGS)
+	CHANNELS_PURE_PYTHON=1 $(BIN)/pytest -m "not slow and not compiled_only" $(PYTEST_ARGS)
+
+.PHONY: test-full
+test-full: servers lint ## The same with the slow tests
+	$(BIN)/pytest $(PYTEST_ARGS)
+	CHANNELS_PURE_PYTHON=1 $(BIN)/pytest -m "not compiled_only" $(PYTEST_ARGS)
+
+.PHONY: bench
+bench: $(VENV)/.installed ## Compare with the peers, in a virtual environment of its own
+	benchmarks/run $(PYTHON)
+
+.PHONY: build
+build: $(BIN)/python ## Build the sdist and the wheel into dist/
+	$(BIN)/python -m pip install --quiet build
+	CHANNELS_REQUIRE_EXTENSIONS=1 $(BIN)/python -m build --outdir dist .
+
+.PHONY: clean
+clean: ## Remove what these commands made
+	rm -rf $(VENV) .venv-* build dist *.egg-info _speedups/*.so node_modules tests/output
+	rm -rf .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+	rm -f examples/chat/db.sqlite3
