@@ -1,0 +1,132 @@
+"""Everything about Daphne that can be set, with its default and where the default comes from.
+
+One frozen object carries the options from the command line, ``daphne.server.Server`` or Django's
+settings to the protocol cores. Nothing is parsed here: ``daphne.cli`` and ``daphne.server`` do.
+Times are seconds, sizes are bytes; None means "no limit" wherever a limit may be None.
+"""
+
+from dataclasses import dataclass
+
+__all__ = ["Options"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """The options of one interface server."""
+
+    # -- the server ---------------------------------------------------------------------------
+
+    #: Value of the Server header of each response.
+    server_name: str = "daphne"
+
+    #: Path below which the application is mounted (ASGI spec, HTTP Request, ``root_path``).
+    root_path: str = ""
+
+    #: 0 is silent but for errors, 1 says what listens where, 2 logs each connection.
+    verbosity: int = 1
+
+    #: Use a thread with blocking receives, although the layer knows how to wait in the reactor.
+    force_sync: bool = False
+
+    #: Connections at a time, in all; further ones are closed at once (None: what the system allows).
+    max_connections: int | None = None
+
+    #: Connections at a time from one address; addresses of trusted proxies are not counted.
+    max_connections_per_address: int | None = None
+
+    #: Seconds that a shut-down waits for open requests and closing handshakes.
+    shutdown_timeout: float = 10.0
+
+    # -- proxies ------------------------------------------------------------------------------
+
+    #: Header with the client's address, such as ``X-Forwarded-For``; None: the socket's address.
+    proxy_forwarded_address_header: str | None = None
+
+    #: Header with the client's port, such as ``X-Forwarded-Port``.
+    proxy_forwarded_port_header: str | None = None
+
+    #: Header with the client's scheme, such as ``X-Forwarded-Proto``.
+    proxy_forwarded_proto_header: str | None = None
+
+    #: Addresses and networks whose forwarded headers and ``Daphne-Root-Path`` are believed;
+    #: ``unix`` stands for every peer on a unix socket.
+    trusted_proxies: tuple[str, ...] = ("127.0.0.0/8", "::1", "unix")
+
+    # -- HTTP: limits (sources: SECURITY requirements that other servers failed) ------------------
+
+    #: Header fields of a request, at most; one more is answered by 431.
+    max_headers: int = 128
+
+    #: Length of one header line; longer is answered by 431.
+    header_line_limit: int = 8 * 1024
+
+    #: Length of all header lines of a request together; longer is answered by 431.
+    header_total_limit: int = 64 * 1024
+
+    #: Length of the request line; longer is answered by 414.
+    request_line_limit: int = 8 * 1024
+
+    #: Length of a request's body as received, chunked or not; longer is answered by 413.
+    max_body: int | None = None
+
+    #: Part of a body that travels inside ``http.request``, and size of each later chunk
+    #: (ASGI spec, HTTP Request: "chunks of 512 KiB").
+    body_chunk_size: int = 512 * 1024
+
+    # -- HTTP: times ----------------------------------------------------------------------------
+
+    #: Seconds that the application has for the first message of a response, then for each of its
+    #: next ones; the client gets a 503 (the documented default of ``--http-timeout``).
+    http_timeout: float | None = 120.0
+
+    #: Seconds for a whole request head to arrive, from its first byte or the connection's start.
+    header_timeout: float | None = 10.0
+
+    #: Seconds that a connection may stay without a request between two of them.
+    keep_alive_timeout: float | None = 75.0
+
+    #: Bytes a second that a request's body must average, once ``body_grace`` seconds have passed.
+    body_min_rate: int | None = 240
+
+    #: Seconds before ``body_min_rate`` is looked at, and between two looks.
+    body_grace: float = 10.0
+
+    #: Seconds that a client may leave a response unread while the transport's buffer is full.
+    write_timeout: float | None = 60.0
+
+    # -- WebSocket ------------------------------------------------------------------------------
+
+    #: Sub-protocols that the server speaks; the first one offered that is in here is chosen.
+    ws_protocols: tuple[str, ...] = ()
+
+    #: Seconds after which any WebSocket is closed; None: no limit. ``daphne.server`` fills in the
+    #: layer's ``group_expiry`` by default, since memberships end then.
+    websocket_timeout: float | None = 86400.0
+
+    #: Seconds that the application has to accept or refuse a handshake.
+    websocket_connect_timeout: float | None = 20.0
+
+    #: Seconds for the request of the handshake to arrive.
+    websocket_handshake_timeout: float | None = 5.0
+
+    #: Seconds of silence after which a ping is sent; None or 0: no pings.
+    ping_interval: float | None = 20.0
+
+    #: Seconds after a ping within which something must be heard.
+    ping_timeout: float | None = 30.0
+
+    #: Payload of a WebSocket frame, at most; longer is closed by 1009 (CVE-2026-44545).
+    websocket_max_frame: int = 1024 * 1024
+
+    #: Payload of a WebSocket message, inflated, at most; longer is closed by 1009.
+    websocket_max_message: int = 1024 * 1024
+
+    #: Seconds that a socket waits, unread, for room in a full ``websocket.receive`` queue before
+    #: it is closed by 1013 (``--ws-receive-wait``).
+    websocket_receive_wait: float = 5.0
+
+    #: Bytes that may wait for a client that does not read before it is closed by 1013.
+    websocket_write_limit: int = 4 * 1024 * 1024
+
+    #: Seconds for the closing handshake before the connection is dropped.
+    websocket_close_timeout: float = 5.0

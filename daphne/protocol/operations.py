@@ -1,0 +1,157 @@
+"""What a protocol core asks its shell to do.
+
+A core (``daphne.protocol.core``) never does I/O: it appends operations, and the shell
+(``daphne.http_protocol``) carries them out in their order. The dataclasses are not frozen only
+because a frozen one costs three times as much to build; nobody changes one after it was made.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from daphne.protocol.core import Core
+
+__all__ = [
+    "Abort",
+    "AwaitRoom",
+    "Close",
+    "Log",
+    "NewChannel",
+    "Operation",
+    "PauseReading",
+    "Register",
+    "ResumeReading",
+    "Send",
+    "Timer",
+    "Unregister",
+    "Upgrade",
+    "Write",
+]
+
+
+@dataclass(slots=True)
+class Write:
+    """Write these bytes to the client, after all earlier ones."""
+
+    data: bytes
+
+
+@dataclass(slots=True)
+class Send:
+    """Send a message to the channel layer.
+
+    With a ``key`` the core hears ``sent(key)`` or ``send_failed(key, error)``, possibly while the
+    operations of the same batch are still being applied. Without one nobody waits: a full channel
+    is ignored, another failure is logged. Sends of one core reach the layer in their order as
+    long as the core waits for each before it emits the next.
+    """
+
+    channel: str
+    message: Mapping[str, Any]
+    key: object = None
+
+
+@dataclass(slots=True)
+class NewChannel:
+    """Have the layer make a name that follows ``pattern``; the core hears ``channel_made``.
+
+    A failure is reported by ``send_failed(key, error)``.
+    """
+
+    pattern: str
+    key: object
+
+
+@dataclass(slots=True)
+class AwaitRoom:
+    """Wait until a send to ``channel`` may succeed; the core hears ``room(key)``.
+
+    A layer that fails meanwhile is reported by ``send_failed(key, error)``.
+    """
+
+    channel: str
+    key: object
+
+
+@dataclass(slots=True)
+class Close:
+    """Flush what was written, then close the connection. The core hears ``connection_lost``."""
+
+
+@dataclass(slots=True)
+class Abort:
+    """Drop the connection without flushing. The core hears ``connection_lost``."""
+
+
+@dataclass(slots=True)
+class PauseReading:
+    """Read nothing more from the client until ``ResumeReading``; may be repeated."""
+
+
+@dataclass(slots=True)
+class ResumeReading:
+    """Read from the client again; may be repeated."""
+
+
+@dataclass(slots=True)
+class Timer:
+    """Arm the core's deadline of this name, replacing an earlier one; None cancels it.
+
+    ``at`` is in seconds of the context's ``clock``. The core hears ``timer(name)`` once.
+    """
+
+    name: str
+    at: float | None
+
+
+@dataclass(slots=True)
+class Register:
+    """Route messages for this local part of the server's process channel to this core."""
+
+    local: str
+
+
+@dataclass(slots=True)
+class Unregister:
+    """Route messages for this local part nowhere; later ones are dropped."""
+
+    local: str
+
+
+@dataclass(slots=True)
+class Log:
+    """Report to the server's ``action_logger``: an access log line, for example."""
+
+    protocol: str
+    action: str
+    details: dict[str, Any]
+
+
+@dataclass(slots=True)
+class Upgrade:
+    """Put ``core`` in this core's place and feed it ``rest``, bytes already received.
+
+    The old core hears nothing more. Its deadlines and registrations are dropped; operations
+    before this one have been applied.
+    """
+
+    core: "Core"
+    rest: bytes = b""
+
+
+Operation = (
+    Write
+    | Send
+    | NewChannel
+    | AwaitRoom
+    | Close
+    | Abort
+    | PauseReading
+    | ResumeReading
+    | Timer
+    | Register
+    | Unregister
+    | Log
+    | Upgrade
+)
