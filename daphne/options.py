@@ -28,7 +28,7 @@ class Options:
     #: Use a thread with blocking receives, although the layer knows how to wait in the reactor.
     force_sync: bool = False
 
-    #: Connections at a time, in all; further ones are closed at once (None: what the system allows).
+    #: Connections at a time, in all; further ones are closed at once (None: no limit).
     max_connections: int | None = None
 
     #: Connections at a time from one address; addresses of trusted proxies are not counted.
