@@ -1,0 +1,43 @@
+"""Settings of the chat example: one process, SQLite, the in-memory layer."""
+
+import os
+from pathlib import Path
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+
+SECRET_KEY = os.environ.get("CHAT_SECRET_KEY", "a demonstration signs nothing that matters")
+DEBUG = True
+ALLOWED_HOSTS = ["127.0.0.1", "localhost", "[::1]"]
+
+INSTALLED_APPS = [
+    "channels",
+    "django.contrib.staticfiles",
+    "rooms",
+]
+MIDDLEWARE = ["django.middleware.common.CommonMiddleware"]
+ROOT_URLCONF = "config.urls"
+TEMPLATES = [{"BACKEND": "django.template.backends.django.DjangoTemplates", "APP_DIRS": True}]
+STATIC_URL = "/static/"
+
+DATABASES = {
+    "default": {
+        "ENGINE": "django.db.backends.sqlite3",
+        "NAME": os.environ.get("CHAT_DATABASE", BASE_DIR / "db.sqlite3"),
+        # Several worker threads write: queue for the lock rather than fail on it.
+        "OPTIONS": {
+            "timeout": 20,
+            "transaction_mode": "IMMEDIATE",
+            "init_command": "PRAGMA journal_mode=WAL",
+        },
+    }
+}
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+USE_TZ = True
+
+CHANNEL_LAYERS = {
+    "default": {
+        "BACKEND": "channels.layers.inmemory.ChannelLayer",
+        "ROUTING": "config.routing.channel_routing",
+        "CONFIG": {"capacity": 100},
+    }
+}

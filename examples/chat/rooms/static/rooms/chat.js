@@ -1,0 +1,60 @@
+// The page of a room: shows what is said, sends what is typed, comes back when the socket is lost.
+"use strict";
+
+const log = document.getElementById("log");
+const status = document.getElementById("status");
+const text = document.getElementById("text");
+const name = JSON.parse(document.getElementById("name").textContent);
+
+let latest = 0; // the id of the newest message shown
+let failures = 0; // connections in a row that did not open
+let socket = null;
+
+function show(event) {
+  if (event.kind === "message" && event.id <= latest) return; // caught up with already
+  const line = document.createElement("li");
+  line.className = event.kind;
+  if (event.kind === "message") {
+    latest = event.id;
+    const speaker = document.createElement("b");
+    speaker.textContent = event.name;
+    const said = document.createElement("span");
+    said.textContent = event.text;
+    line.append(speaker, said);
+    line.classList.toggle("own", event.name === name);
+  } else {
+    line.textContent = `${event.name} ${event.kind}`;
+  }
+  log.append(line);
+  log.scrollTop = log.scrollHeight;
+}
+
+function setStatus(state) {
+  status.textContent = status.dataset.state = state;
+}
+
+function connect() {
+  const scheme = location.protocol === "https:" ? "wss" : "ws";
+  const query = new URLSearchParams({ name, after: latest });
+  socket = new WebSocket(`${scheme}://${location.host}${location.pathname}?${query}`);
+  socket.onopen = () => {
+    failures = 0;
+    setStatus("connected");
+  };
+  socket.onmessage = (message) => show(JSON.parse(message.data));
+  socket.onclose = () => {
+    setStatus("reconnecting");
+    const ceiling = Math.min(10000, 250 * 2 ** failures++);
+    setTimeout(connect, Math.random() * ceiling); // spread, so that not all come back at once
+  };
+}
+
+document.getElementById("say").addEventListener("submit", (event) => {
+  event.preventDefault();
+  if (!text.value.trim() || socket.readyState !== WebSocket.OPEN) return;
+  socket.send(text.value);
+  text.value = "";
+});
+
+JSON.parse(document.getElementById("events").textContent).forEach(show);
+connect();
