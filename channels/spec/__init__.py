@@ -1,0 +1,136 @@
+"""The message formats of HTTP, WebSocket, delay and UDP: types, builders and validators, and the
+channels' names.
+
+Each format of the reference (ASGI spec, Message Formats) exists once, in the module of its
+protocol; all names can be imported from here. For a format there is
+
+- a ``TypedDict``, say ``HttpResponse``;
+- a builder, ``http_response(...)``, which makes a message with the keys of the reference, and
+  checks nothing;
+- a validator, ``check_http_response(message)``, which returns a new dict with the defaults filled
+  in or raises ``channels.exceptions.InvalidMessage`` with the key, its value and what it must be.
+
+No I/O, no Django: interface servers use this too.
+"""
+
+from channels.spec.delay import (
+    DELAY,
+    Delay,
+    check_delay,
+    delay,
+)
+from channels.spec.http import (
+    BODY_CHUNK,
+    HTTP_DISCONNECT,
+    HTTP_REQUEST,
+    HTTP_REQUEST_BODY,
+    RESPONSE_PREFIX,
+    RESPONSE_WINDOW,
+    HttpCredit,
+    HttpDisconnect,
+    HttpRequest,
+    HttpRequestBodyChunk,
+    HttpResponse,
+    HttpResponseChunk,
+    HttpServerPush,
+    check_http_credit,
+    check_http_disconnect,
+    check_http_request,
+    check_http_request_body_chunk,
+    check_http_response,
+    check_http_response_chunk,
+    check_http_server_push,
+    credit_channel,
+    http_credit,
+    http_disconnect,
+    http_request,
+    http_request_body_chunk,
+    http_response,
+    http_response_chunk,
+    http_server_push,
+)
+from channels.spec.udp import (
+    UDP_RECEIVE,
+    UDP_SEND,
+    UdpReceive,
+    UdpSend,
+    check_udp_receive,
+    check_udp_send,
+    udp_receive,
+    udp_send,
+)
+from channels.spec.websocket import (
+    WEBSOCKET_CONNECT,
+    WEBSOCKET_DISCONNECT,
+    WEBSOCKET_RECEIVE,
+    WebsocketConnect,
+    WebsocketDisconnect,
+    WebsocketReceive,
+    WebsocketReply,
+    check_websocket_connect,
+    check_websocket_disconnect,
+    check_websocket_receive,
+    check_websocket_reply,
+    websocket_connect,
+    websocket_disconnect,
+    websocket_receive,
+    websocket_reply,
+)
+
+__all__ = [
+    "BODY_CHUNK",
+    "DELAY",
+    "Delay",
+    "HTTP_DISCONNECT",
+    "HTTP_REQUEST",
+    "HTTP_REQUEST_BODY",
+    "HttpCredit",
+    "HttpDisconnect",
+    "HttpRequest",
+    "HttpRequestBodyChunk",
+    "HttpResponse",
+    "HttpResponseChunk",
+    "HttpServerPush",
+    "RESPONSE_PREFIX",
+    "RESPONSE_WINDOW",
+    "UDP_RECEIVE",
+    "UDP_SEND",
+    "UdpReceive",
+    "UdpSend",
+    "WEBSOCKET_CONNECT",
+    "WEBSOCKET_DISCONNECT",
+    "WEBSOCKET_RECEIVE",
+    "WebsocketConnect",
+    "WebsocketDisconnect",
+    "WebsocketReceive",
+    "WebsocketReply",
+    "check_delay",
+    "check_http_credit",
+    "check_http_disconnect",
+    "check_http_request",
+    "check_http_request_body_chunk",
+    "check_http_response",
+    "check_http_response_chunk",
+    "check_http_server_push",
+    "check_udp_receive",
+    "check_udp_send",
+    "check_websocket_connect",
+    "check_websocket_disconnect",
+    "check_websocket_receive",
+    "check_websocket_reply",
+    "credit_channel",
+    "delay",
+    "http_credit",
+    "http_disconnect",
+    "http_request",
+    "http_request_body_chunk",
+    "http_response",
+    "http_response_chunk",
+    "http_server_push",
+    "udp_receive",
+    "udp_send",
+    "websocket_connect",
+    "websocket_disconnect",
+    "websocket_receive",
+    "websocket_reply",
+]
