@@ -136,7 +136,7 @@ class HttpDisconnect(TypedDict):
 
 
 class HttpCredit(TypedDict):
-    """Bytes of a streamed response have left for the client, or it went away (:func:`credit_channel`)."""
+    """How much of a streamed response has left for the client, or that the client is gone."""
 
     bytes: NotRequired[int]
     closed: NotRequired[bool]
@@ -410,7 +410,7 @@ def credit_channel(reply_channel: str) -> str | None:
 
 
 def http_credit(bytes: int = 0, closed: bool = False) -> HttpCredit:
-    """Build a credit: so many more bytes have left for the client, or, with ``closed``, it is gone."""
+    """Build a credit: ``bytes`` more have left for the client, or it is gone."""
     if closed:
         return {"closed": True}
     return {"bytes": bytes}
