@@ -1,8 +1,8 @@
 """Chooses between the compiled hot loops and their fallbacks.
 
-A module ``name`` lives here as ``name.pyx`` (compiled) and ``name_fallback.py``, with one interface, which
-``name.pyi`` describes. ``from channels._speedups import name`` gives the compiled one where it was built and
-``CHANNELS_PURE_PYTHON`` is not ``1``, the fallback elsewhere.
+A module ``name`` lives here as ``name.pyx`` (compiled) and ``name_fallback.py``, with one interface,
+which ``name.pyi`` describes. ``from channels._speedups import name`` gives the compiled one where it
+was built and ``CHANNELS_PURE_PYTHON`` is not ``1``, the fallback elsewhere.
 """
 
 import importlib
@@ -35,6 +35,7 @@ def _choose(name: str) -> ModuleType:
 
 
 def __getattr__(name: str) -> ModuleType:
-    if name in MODULES:
-        return globals().setdefault(name, _choose(name))
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    if name not in MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    module = globals()[name] = _choose(name)
+    return module

@@ -1,0 +1,13 @@
+"""The interface of the codec, compiled or not; ``codec_fallback`` says what each function does."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from channels._speedups.codec_fallback import DEFAULT_LIMIT, Envelope
+
+__all__ = ["decode", "encode", "pack_envelope", "unpack_envelope"]
+
+def encode(message: dict[str, Any], limit: int = ...) -> bytes: ...
+def decode(data: bytes) -> dict[str, Any]: ...
+def pack_envelope(body: bytes, deadline_ms: int, targets: Sequence[str] = ()) -> bytes: ...
+def unpack_envelope(data: bytes) -> Envelope: ...
