@@ -4,20 +4,19 @@ Shared by the HTTP and the WebSocket core. How a head is found and checked is in
 ``request``.
 """
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 __all__ = ["Head"]
 
 
-@dataclass(frozen=True, slots=True)
-class Head:
+class Head(NamedTuple):
     """Request line, headers and addresses of one request, with proxies' headers applied."""
 
     #: Upper-case method name.
     method: str
-    #: Request target as it came, in origin form (``/path?query``) or ``*``.
+    #: Request target in origin form (``/path?query``) or ``*``.
     target: bytes
-    #: Path, percent escapes decoded, UTF-8 decoded; without the query string.
+    #: Path, percent escapes and UTF-8 decoded; without the query string.
     path: str
     #: What follows the first ``?`` of the target, not decoded.
     query_string: bytes
@@ -29,10 +28,10 @@ class Head:
     root_path: str
     #: ``"http"`` or ``"https"``; the WebSocket core makes ``"ws"`` and ``"wss"`` of them.
     scheme: str
-    #: ``[host, port]`` of the client, None where unknown (a unix socket).
-    client: list[str | int] | None
-    #: ``[host, port]`` that the server listens on, None where unknown.
-    server: list[str | int] | None
+    #: Host and port of the client, None where unknown (a unix socket).
+    client: tuple[str, int] | None
+    #: Host and port that the server listens on, None where unknown.
+    server: tuple[str, int] | None
 
     def get(self, name: bytes) -> bytes | None:
         """The first value of the header ``name`` (lower-case), or None."""

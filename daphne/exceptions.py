@@ -1,0 +1,35 @@
+"""Exceptions of the interface server.
+
+.. code-block:: text
+
+    DaphneError
+    └── RequestRefused
+
+What comes from the application, such as a response that is none, raises
+``channels.exceptions.InvalidMessage``.
+"""
+
+__all__ = ["DaphneError", "RequestRefused"]
+
+
+class DaphneError(Exception):
+    """The root of the interface server's own exceptions."""
+
+
+class RequestRefused(DaphneError):
+    """An error of the client: its request is answered by ``status`` and the connection closed.
+
+    ``detail`` is a sentence for the client and the log; it must hold nothing that the client sent.
+    ``headers`` are further headers of the answer.
+    """
+
+    def __init__(
+        self, status: int, detail: str, headers: tuple[tuple[bytes, bytes], ...] = ()
+    ) -> None:
+        super().__init__(status, detail)
+        self.status = status
+        self.detail = detail
+        self.headers = headers
+
+    def __str__(self) -> str:
+        return f"{self.status}: {self.detail}"
