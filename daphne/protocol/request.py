@@ -1,0 +1,284 @@
+"""From the bytes of a head to a checked request: what llhttp lets pass and we refuse is here.
+
+llhttp (through httptools) splits the header fields and refuses what breaks their grammar: bare CR
+or LF, control bytes, obs-fold, blanks before the colon, malformed or repeated Content-Length. The
+rest is decided below, from the fields themselves and never from the parser's state, so that an
+upgrade cannot change how a body is framed: version, target, Host, body framing, Expect, Connection.
+"""
+
+import codecs
+import re
+from typing import NamedTuple
+from urllib.parse import unquote_to_bytes
+
+import httptools
+
+from daphne.exceptions import RequestRefused
+from daphne.protocol.core import ConnectionContext
+from daphne.protocol.forwarded import read_forwarded, read_root_path
+from daphne.protocol.head import Head
+
+__all__ = ["CHUNKED", "Request", "decode_path", "parse_request"]
+
+#: Value of ``Request.length`` for a body in chunks.
+CHUNKED = -1
+
+_VERSIONS = {b"HTTP/1.1": "1.1", b"HTTP/1.0": "1.0"}
+_ANY_VERSION = re.compile(rb"HTTP/[0-9]\.[0-9]")
+
+# RFC 3986, 3.2.2 and 3.2.3, without the comma, which proxies put between repeated headers.
+_HOST = re.compile(
+    rb"(?:(?:[A-Za-z0-9._~!$&'()*+;=-]|%[0-9A-Fa-f]{2})+"
+    rb"|\[[0-9A-Fa-f:.]+\]|\[[vV][0-9A-Fa-f]+\.[A-Za-z0-9._~!$&'()*+;=:-]+\])(?::[0-9]*)?"
+)
+_ABSOLUTE = re.compile(rb"[Hh][Tt][Tt][Pp][Ss]?://([^/?]*)(.*)")
+
+#: Nineteen digits are more than any body has, and less than 2^63 bytes.
+_LENGTH = re.compile(rb"[0-9]{1,18}")
+
+#: Methods offered to who asks for a tunnel.
+_ALLOW = (b"Allow", b"GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS, TRACE")
+
+#: Fields that decide how the server handles the request.
+_SPECIAL = frozenset(
+    {
+        b"connection",
+        b"content-length",
+        b"daphne-root-path",
+        b"expect",
+        b"host",
+        b"transfer-encoding",
+        b"upgrade",
+    }
+)
+
+
+class Request(NamedTuple):
+    """A request's head, and what follows from it for the connection."""
+
+    head: Head
+    #: Bytes of body that follow, or ``CHUNKED``.
+    length: int
+    #: Whether the client allows another request on this connection.
+    keep_alive: bool
+    #: Whether the client waits for ``100 Continue`` before it sends the body.
+    expects_continue: bool
+    #: Whether this asks for a WebSocket; it has no body then.
+    is_websocket: bool
+
+
+class _Fields:
+    """Receives the header fields of one head from the parser."""
+
+    __slots__ = ("complete", "headers", "special")
+
+    def __init__(self) -> None:
+        self.headers: list[tuple[bytes, bytes]] = []
+        self.special: dict[bytes, list[bytes]] = {}
+        self.complete = False
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        name = name.lower()
+        # An underscore is what CGI makes of a hyphen, so such a name could stand for another one.
+        if b"_" in name:
+            return
+        value = value.rstrip(b" \t")
+        if name in _SPECIAL:
+            self.special.setdefault(name, []).append(value)
+            if name == b"daphne-root-path":
+                return
+        self.headers.append((name, value))
+
+    def on_headers_complete(self) -> None:
+        self.complete = True
+
+
+def parse_request(data: bytes, context: ConnectionContext) -> Request:
+    """Parse one whole head, its final empty line included.
+
+    Raises ``RequestRefused`` with the status of the answer.
+    """
+    method, target, version = _request_line(data)
+    fields = _parse_fields(data)
+    special = fields.special
+    target, host = _origin_form(method, target)
+    _check_host(special.get(b"host"), version, fields.headers, host)
+    length = _body_length(special, version)
+    tokens = _tokens(special.get(b"connection"))
+    return Request(
+        _head(method, target, version, fields, context),
+        length,
+        _keeps_alive(tokens, version),
+        _expects_continue(special.get(b"expect"), version),
+        _is_websocket(method, version, length, tokens, special),
+    )
+
+
+def _request_line(data: bytes) -> tuple[str, bytes, str]:
+    """Method, target and version (RFC 9112, 3)."""
+    parts = data[: data.find(b"\r\n")].split(b" ")
+    if len(parts) != 3:
+        raise RequestRefused(400, "The request line is malformed.")
+    version = _VERSIONS.get(parts[2])
+    if version is None:
+        if _ANY_VERSION.fullmatch(parts[2]):
+            raise RequestRefused(505, "This server speaks HTTP/1.1.")
+        raise RequestRefused(400, "The request line is malformed.")
+    return parts[0].decode("latin-1"), parts[1], version
+
+
+def _parse_fields(data: bytes) -> _Fields:
+    # A fresh parser for each head: nothing of an earlier request can act on this one, and it
+    # costs no more than keeping one.
+    fields = _Fields()
+    try:
+        httptools.HttpRequestParser(fields).feed_data(data)
+    except httptools.HttpParserUpgrade:
+        pass  # It stops after the head, which is all that it was given.
+    except httptools.HttpParserError as error:
+        raise RequestRefused(400, "The head of the request is malformed.") from error
+    if not fields.complete:
+        raise RequestRefused(400, "The head of the request is malformed.")
+    return fields
+
+
+def _origin_form(method: str, target: bytes) -> tuple[bytes, bytes | None]:
+    """The target as path and query, and the host that an absolute one names (RFC 9112, 3.2)."""
+    if method == "CONNECT":
+        raise RequestRefused(405, "This server is no proxy.", (_ALLOW,))
+    if b"#" in target:
+        raise RequestRefused(400, "The request target has a fragment.")
+    if target[:1] == b"/":
+        return target, None
+    if target == b"*" and method == "OPTIONS":
+        return target, None
+    match = _ABSOLUTE.fullmatch(target)
+    if match is None or not _HOST.fullmatch(match[1]):
+        raise RequestRefused(400, "The request target is malformed.")
+    rest = match[2]
+    return (rest if rest[:1] == b"/" else b"/" + rest), match[1]
+
+
+def _check_host(
+    values: list[bytes] | None,
+    version: str,
+    headers: list[tuple[bytes, bytes]],
+    absolute: bytes | None,
+) -> None:
+    """Check the Host header, and put the host of an absolute target in its place."""
+    if values is None:
+        if version == "1.1":
+            raise RequestRefused(400, "The request has no Host header.")
+    elif len(values) > 1 or not _HOST.fullmatch(values[0]):
+        raise RequestRefused(400, "The request needs exactly one, valid Host header.")
+    if absolute is not None:
+        headers[:] = [pair for pair in headers if pair[0] != b"host"]
+        headers.insert(0, (b"host", absolute))
+
+
+def _body_length(special: dict[bytes, list[bytes]], version: str) -> int:
+    """How the body is framed (RFC 9112, 6.3), refusing everything that two parties may read
+    differently.
+    """
+    lengths = special.get(b"content-length")
+    encodings = special.get(b"transfer-encoding")
+    if encodings is not None:
+        if lengths is not None or version != "1.1":
+            raise RequestRefused(400, "The length of the body is ambiguous.")
+        if len(encodings) > 1 or encodings[0].lower() != b"chunked":
+            raise RequestRefused(400, "The only transfer encoding that may be used is chunked.")
+        return CHUNKED
+    if lengths is None:
+        return 0
+    if len(lengths) > 1 or not _LENGTH.fullmatch(lengths[0]):
+        raise RequestRefused(400, "The Content-Length header is malformed.")
+    return int(lengths[0])
+
+
+def _tokens(values: list[bytes] | None) -> list[bytes]:
+    """The elements of a list header, lower-cased."""
+    if values is None:
+        return []
+    return [token.strip(b" \t") for token in b",".join(values).lower().split(b",")]
+
+
+def _keeps_alive(tokens: list[bytes], version: str) -> bool:
+    if b"close" in tokens:
+        return False
+    return version == "1.1" or b"keep-alive" in tokens
+
+
+def _expects_continue(values: list[bytes] | None, version: str) -> bool:
+    if values is None or version == "1.0":
+        return False  # RFC 9110, 10.1.1: from HTTP/1.0 it is ignored
+    if len(values) > 1 or values[0].lower() != b"100-continue":
+        raise RequestRefused(417, "The only expectation that can be met is 100-continue.")
+    return True
+
+
+def _is_websocket(
+    method: str,
+    version: str,
+    length: int,
+    tokens: list[bytes],
+    special: dict[bytes, list[bytes]],
+) -> bool:
+    """Whether to hand over to the WebSocket core; any other upgrade is ignored (RFC 9110, 7.8)."""
+    if b"upgrade" not in tokens or version == "1.0":
+        return False
+    if b"websocket" not in _tokens(special.get(b"upgrade")):
+        return False
+    if length:
+        raise RequestRefused(400, "A WebSocket handshake must have no body.")
+    return method == "GET"
+
+
+def _head(
+    method: str, target: bytes, version: str, fields: _Fields, context: ConnectionContext
+) -> Head:
+    raw_path, _, query_string = target.partition(b"?")
+    options = context.options
+    client = context.client
+    scheme = "https" if context.secure else "http"
+    root_path = options.root_path
+    if context.trusted_peer:
+        roots = fields.special.get(b"daphne-root-path")
+        if roots:
+            root_path = read_root_path(roots[-1])
+        if options.proxy_forwarded_address_header or options.proxy_forwarded_proto_header:
+            forwarded = read_forwarded(fields.headers, options)
+            client = forwarded.client or client
+            scheme = forwarded.scheme or scheme
+    return Head(
+        method,
+        target,
+        decode_path(raw_path),
+        query_string,
+        version,
+        fields.headers,
+        root_path,
+        scheme,
+        client,
+        context.server,
+    )
+
+
+def _keep_escaped(error: UnicodeError) -> tuple[str, int]:
+    if not isinstance(error, UnicodeDecodeError):
+        raise error
+    octets = error.object[error.start : error.end]
+    return "".join(f"%{octet:02X}" for octet in octets), error.end
+
+
+codecs.register_error("daphne.keep_escaped", _keep_escaped)
+
+
+def decode_path(raw: bytes) -> str:
+    """A path with percent escapes and UTF-8 decoded.
+
+    Escaped octets that are no UTF-8 stay escaped, and so do malformed escapes: this is what Django
+    makes of such a path under WSGI (RFC 3987, 3.2). ``raw`` is ASCII.
+    """
+    if b"%" not in raw:
+        return raw.decode("ascii")
+    return unquote_to_bytes(raw).decode("utf-8", "daphne.keep_escaped")
