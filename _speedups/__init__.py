@@ -1,8 +1,8 @@
 """Chooses between the compiled hot loops and their fallbacks.
 
-A module ``name`` lives here as ``name.pyx`` (compiled) and ``name_fallback.py``, with one interface,
-which ``name.pyi`` describes. ``from channels._speedups import name`` gives the compiled one where it
-was built and ``CHANNELS_PURE_PYTHON`` is not ``1``, the fallback elsewhere.
+A module ``name`` lives here as ``name.pyx`` (compiled) and ``name_fallback.py``, with one
+interface, which ``name.pyi`` describes. ``from channels._speedups import name`` gives the compiled
+one where it was built and ``CHANNELS_PURE_PYTHON`` is not ``1``, the fallback elsewhere.
 """
 
 import importlib

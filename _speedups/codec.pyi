@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from channels._speedups.codec_fallback import DEFAULT_LIMIT, Envelope
+from channels._speedups.codec_fallback import Envelope
 
 __all__ = ["decode", "encode", "pack_envelope", "unpack_envelope"]
 

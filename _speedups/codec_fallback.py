@@ -1,8 +1,9 @@
-"""The codec over the msgpack library: what messages may hold, their bytes, and the envelope around them.
+"""The codec over the msgpack library: what messages may hold, their bytes, and their envelope.
 
-This is the codec where nothing was compiled, and the compiled one hands over to it whatever it does not take itself:
-every refusal, so that each error has one text, and the subclasses of containers, whose iteration is Python code. The
-wire format is described in ``docs/wire-format.md``. No I/O, no clock.
+This is the codec where nothing was compiled, and the compiled one hands over to it whatever it does
+not take itself: every refusal, so that each error has one text, and the subclasses of containers,
+whose iteration is Python code. The wire format is described in ``docs/wire-format.md``. No I/O, no
+clock.
 """
 
 import struct
@@ -28,41 +29,42 @@ __all__ = [
     "unpack_envelope",
 ]
 
-#: The layout of envelope and body. It changes with any change of the bytes; the golden files hold it to that.
+#: The layout of envelope and body. It changes with the bytes; the golden files hold it to that.
 VERSION = 1
 
-#: Bytes of an encoded message, unless a layer sets its own limit. A message of 1 MiB measured as JSON takes up to
-#: 2.3 MiB here (many short floats), and a body chunk of 1 MiB comes with its keys.
+#: Bytes of an encoded message, unless a layer sets its own limit. A message of 1 MiB measured as
+#: JSON takes up to 2.3 MiB here (many short floats), and a body chunk of 1 MiB comes with its keys.
 DEFAULT_LIMIT = 4 * 1024 * 1024
 
 #: Bytes that are encoded or decoded at all, whatever limit a layer sets.
 MAX_SIZE = 64 * 1024 * 1024
 
-#: Containers inside one another, the message itself included: within what ``copy`` and ``json`` can walk.
+#: Containers in one another, the message included: within what ``copy`` and ``json`` can walk.
 MAX_DEPTH = 128
 
-#: List items, dict keys and dict values in one message, all counted: twice what 1 MiB of JSON can hold. Without it 4 MiB
-#: of empty dicts would take 300 MiB of memory when decoded.
+#: List items, dict keys and dict values in one message, all counted: twice what 1 MiB of JSON can
+#: hold. Without it 4 MiB of empty dicts would take 300 MiB of memory when decoded.
 MAX_VALUES = 1024 * 1024
 
 #: Sockets behind one envelope, at most, so that a reader's share of work stays bounded.
 MAX_TARGETS = 2000
 
-#: Characters of one target: the local part of a channel name, which is never longer than a whole name.
+#: Characters of one target, the local part of a channel name: as long as a whole name may be.
 MAX_TARGET_LENGTH = 200
 
 _INT64 = range(-(2**63), 2**63)
 _UINT64 = range(2**64)
 
-#: Version, deadline and number of targets. The deadline stands at a fixed offset so that a Redis script can read it.
+#: Version, deadline, number of targets. The deadline's place is fixed: Redis scripts read it there.
 _HEAD = struct.Struct(">BQH")
 
 
 class Envelope(NamedTuple):
     """What travels around an encoded message.
 
-    ``deadline_ms`` is the time in milliseconds since the Unix epoch after which nobody wants the message, ``targets``
-    are local parts of channel names (empty for a normal channel), ``body`` is what ``encode`` returned.
+    ``deadline_ms`` is the time in milliseconds since the Unix epoch after which nobody wants the
+    message, ``targets`` are local parts of channel names (empty for a normal channel), ``body`` is
+    what ``encode`` returned.
     """
 
     deadline_ms: int
@@ -73,9 +75,10 @@ class Envelope(NamedTuple):
 def encode(message: dict[str, Any], limit: int = DEFAULT_LIMIT) -> bytes:
     """Check ``message`` and return its bytes.
 
-    Subclasses of the allowed types are encoded as those; tuples become lists. Raises ``TypeError``, with the path to
-    the value, for anything that a message may not hold (ASGI spec, Channels and Messages), and ``MessageTooLarge``
-    when the result has more than ``limit`` bytes or the message more than ``MAX_VALUES`` values.
+    Subclasses of the allowed types are encoded as those; tuples become lists. Raises ``TypeError``,
+    with the path to the value, for anything that a message may not hold (ASGI spec, Channels and
+    Messages), and ``MessageTooLarge`` when the result has more than ``limit`` bytes, or the message
+    more than ``MAX_VALUES`` values.
     """
     if not isinstance(message, dict):
         raise TypeError(f"a message must be a dict, not {_type_name(message)}")
@@ -90,7 +93,8 @@ def encode(message: dict[str, Any], limit: int = DEFAULT_LIMIT) -> bytes:
 def decode(data: bytes) -> dict[str, Any]:
     """Return the message that ``encode`` made ``data`` of.
 
-    Raises ``InvalidStoredMessage`` for any other bytes, and ``TypeError`` for what is not bytes-like.
+    Raises ``InvalidStoredMessage`` for bytes that are no message, and ``TypeError`` for what is not
+    bytes-like.
     """
     return _Reader(data).message()
 
@@ -98,7 +102,9 @@ def decode(data: bytes) -> dict[str, Any]:
 def pack_envelope(body: bytes, deadline_ms: int, targets: Sequence[str] = ()) -> bytes:
     """Put an encoded message into its envelope.
 
-    Raises ``ValueError`` for a deadline, a number of targets or a target out of bounds, ``TypeError`` for other types.
+    ``deadline_ms`` counts milliseconds since the Unix epoch; of ``targets``, local parts of channel
+    names, there are at most ``MAX_TARGETS`` of ``MAX_TARGET_LENGTH`` ASCII characters. Raises
+    ``ValueError`` for what is out of these bounds, ``TypeError`` for other types.
     """
     if not isinstance(body, bytes):
         raise TypeError(f"the body of an envelope must be bytes, not {_type_name(body)}")
@@ -117,8 +123,8 @@ def pack_envelope(body: bytes, deadline_ms: int, targets: Sequence[str] = ()) ->
 def unpack_envelope(data: bytes) -> Envelope:
     """Take an envelope apart; the body is not looked at.
 
-    Raises ``InvalidStoredMessage`` when ``data`` is no envelope of this version, ``TypeError`` for what is not
-    bytes-like.
+    Raises ``InvalidStoredMessage`` when ``data`` is no envelope of this version, and ``TypeError``
+    for what is not bytes-like.
     """
     data = _as_bytes(data)
     if data and data[0] != VERSION:
@@ -130,7 +136,7 @@ def unpack_envelope(data: bytes) -> Envelope:
     _, deadline_ms, count = _HEAD.unpack_from(data)
     if count > MAX_TARGETS:
         raise InvalidStoredMessage(
-            f"an envelope announces {count} targets; {MAX_TARGETS} are allowed"
+            f"an envelope announces {count} targets, which is more than {MAX_TARGETS}"
         )
     targets = []
     position = _HEAD.size
@@ -145,7 +151,7 @@ def _pack_target(target: str) -> bytes:
         raise TypeError(f"a target must be a str, not {_type_name(target)}")
     if len(target) > MAX_TARGET_LENGTH or not target.isascii():
         raise ValueError(
-            f"target {target[: MAX_TARGET_LENGTH + 1]!r} is not of at most {MAX_TARGET_LENGTH} ASCII characters"
+            f"target {target!r:.60} must be of at most {MAX_TARGET_LENGTH} ASCII characters"
         )
     return b"%c%b" % (len(target), target.encode("ascii"))
 
@@ -165,7 +171,7 @@ def _unpack_target(data: bytes, position: int) -> tuple[str, int]:
 
 
 def _as_bytes(data: bytes) -> bytes:
-    """``data`` itself, or a copy of another object with a buffer; raises ``TypeError`` for one without."""
+    """``data`` itself, or a copy of another object's buffer; ``TypeError`` where it has none."""
     return data if type(data) is bytes else memoryview(data).tobytes()
 
 
@@ -179,10 +185,11 @@ def _too_large(limit: int) -> MessageTooLarge:
     )
 
 
-# ---------------------------------------------------------------------------------------------------------------------
-# Encoding: a checked copy of plain types first, so that no other thread and no subclass can change what is packed.
+# -------------------------------------------------------------------------------------------------
+# Encoding: first a checked copy of plain types, so that no other thread and no subclass can change
+# what is packed.
 
-#: Where a value stands in its message: the container's path and the key or index in it; None is the message.
+#: Where a value stands: its container's path and the key or index in it; None for the message.
 _Path = tuple[Any, str | int] | None
 
 #: Steps of a path that an error shows, at most: a depth of 128 needs no line of its own for each.
@@ -248,7 +255,8 @@ class _Copy:
     def _key(self, key: Any, path: _Path, depth: int) -> str:
         if not isinstance(key, str):
             raise TypeError(
-                f"{_path_text(path)} has the key {key!r:.60} of type {_type_name(key)}; keys must be str"
+                f"{_path_text(path)} has the key {key!r:.60} of type {_type_name(key)}; "
+                "keys must be str"
             )
         return self.text(key, (path, key), depth)
 
@@ -259,7 +267,8 @@ class _Copy:
         self.values += count
         if self.values > MAX_VALUES:
             raise MessageTooLarge(
-                f"the message has more than {MAX_VALUES} values; send its content in several messages"
+                f"the message has more than {MAX_VALUES} values; "
+                "send its content in several messages"
             )
 
     def _take(self, size: int) -> None:
@@ -289,8 +298,8 @@ def _copier_of_subclass(value: object, path: _Path) -> _Copier:
         if isinstance(value, kind):
             return copier
     raise TypeError(
-        f"{_path_text(path)} is of type {_type_name(value)}; a message holds only dict, list, tuple, str, bytes, int, "
-        "float, bool and None"
+        f"{_path_text(path)} is of type {_type_name(value)}; "
+        "a message holds only dict, list, tuple, str, bytes, int, float, bool and None"
     )
 
 
@@ -306,7 +315,7 @@ def _path_text(path: _Path) -> str:
     return "message" + "".join(steps)
 
 
-# ---------------------------------------------------------------------------------------------------------------------
+# -------------------------------------------------------------------------------------------------
 # Decoding: token by token, so that nothing is allocated on the word of a header.
 
 _ARRAY_TAGS = frozenset([*range(0x90, 0xA0), 0xDC, 0xDD])
@@ -326,10 +335,10 @@ class _Reader:
         self.data = _as_bytes(data)
         self.values = 0
         if len(self.data) > MAX_SIZE:
-            self._refuse(f"there are more than {MAX_SIZE} of them", MAX_SIZE)
+            self._refuse(f"they go on after {MAX_SIZE} bytes", MAX_SIZE)
         if not self.data:
-            self._refuse("there are none", 0)
-        # The buffer's size is a cap for every announced length, and keeps the library from reserving its default 1 MiB.
+            self._refuse("they end before the map", 0)
+        # The buffer's size caps every announced length, and saves the library's default of 1 MiB.
         self.source = msgpack.Unpacker(
             raw=False, strict_map_key=False, max_buffer_size=len(self.data)
         )
@@ -338,10 +347,10 @@ class _Reader:
     def message(self) -> dict[str, Any]:
         """The whole of it, which must be one dict and nothing after."""
         if self.data[0] not in _MAP_TAGS:
-            self._refuse("the outermost value is no map", 0)
+            self._refuse("something other than a map begins", 0)
         message: dict[str, Any] = self._value(0)
         if self.source.tell() != len(self.data):
-            self._refuse("more follows after the message", self.source.tell())
+            self._refuse("more follows after the end", self.source.tell())
         return message
 
     def _value(self, depth: int) -> Any:
@@ -353,10 +362,10 @@ class _Reader:
             count = self._enter(self.source.read_array_header, 1, start, depth)
             return [self._value(depth + 1) for _ in range(count)]
         if tag in _FOREIGN_TAGS:
-            self._refuse(f"a value of type 0x{tag:02x}, which messages do not have,", start)
+            self._refuse(f"a value has the type 0x{tag:02x}, which messages do not use", start)
         value = self._scalar(start)
         if tag == _UINT64_TAG and value not in _INT64:
-            self._refuse("an integer outside of the signed 64-bit range", start)
+            self._refuse("an integer is outside of the signed 64-bit range", start)
         return value
 
     def _map(self, start: int, depth: int) -> dict[str, Any]:
@@ -365,46 +374,46 @@ class _Reader:
         for _ in range(count):
             position = self.source.tell()
             if self._tag(position) not in _TEXT_TAGS:
-                self._refuse("a key that is no string", position)
+                self._refuse("a key is no string", position)
             key = self._scalar(position)
             plain[key] = self._value(depth + 1)
         if len(plain) != count:
-            self._refuse("a map with a repeated key", start)
+            self._refuse("a map repeats a key", start)
         return plain
 
     def _enter(self, header: Callable[[], int], width: int, start: int, depth: int) -> int:
         """The number of entries of the container at ``start``, each of ``width`` values."""
         if depth >= MAX_DEPTH:
-            self._refuse(f"more than {MAX_DEPTH} levels of nesting", start)
+            self._refuse(f"a container is nested deeper than {MAX_DEPTH} levels", start)
         try:
             count = header()
         except msgpack.OutOfData:
-            self._refuse("the bytes end within the value", start)
+            self._refuse("a value is cut off", start)
         if count * width > len(self.data) - self.source.tell():
-            self._refuse("a container of more values than bytes follow", start)
+            self._refuse("a container announces more values than bytes follow", start)
         self.values += count * width
         if self.values > MAX_VALUES:
-            self._refuse(f"more than {MAX_VALUES} values", start)
+            self._refuse(f"a container takes the message over {MAX_VALUES} values", start)
         return count
 
     def _tag(self, position: int) -> int:
         if position >= len(self.data):
-            self._refuse("the bytes end before the value", position)
+            self._refuse("they end before a value", position)
         return self.data[position]
 
     def _scalar(self, start: int) -> Any:
         try:
             return self.source.unpack()
         except UnicodeDecodeError:
-            self._refuse("a string that is not UTF-8", start)
+            self._refuse("a string is not UTF-8", start)
         except (
             ValueError,
             msgpack.OutOfData,
         ):  # an announced length over the buffer's size, or over what is left
-            self._refuse("the bytes end within the value", start)
+            self._refuse("a value is cut off", start)
 
     def _refuse(self, reason: str, position: int) -> NoReturn:
         raise InvalidStoredMessage(
-            f"the stored bytes are no message: {reason} at byte {position}; another program or version wrote them, or "
-            "they are damaged"
+            f"the stored bytes are no message: at byte {position}, {reason}; "
+            "they are damaged, or another program or version wrote them"
         ) from None

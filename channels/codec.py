@@ -1,7 +1,8 @@
 """The bytes of a message: a checked msgpack map, and the envelope in which layers store it.
 
-The work is done by ``channels._speedups.codec``, compiled where it was built. What a message may hold is said by
-``encode``; how the bytes are laid out by ``docs/wire-format.md``. Layers decide about names, capacity and deadlines.
+The work is done in ``channels._speedups``, compiled where that was built. ``encode`` says what a
+message may hold, ``docs/wire-format.md`` how the bytes are laid out. Names, capacity and the
+meaning of deadlines are the layers' matter.
 """
 
 from channels._speedups import codec as _codec
