@@ -1,0 +1,188 @@
+"""From routing entries to the tree that ``channels._speedups.match`` walks.
+
+The channel's name is looked at first: each channel has a list of its own. Within a list, nodes are
+found by the literal text with which a value must begin ("/chat/" of ``^/chat/(?P<room>\\w+)/$``)
+or, on an anchored pattern, end; so that a thousand routes of one channel cost little more than ten.
+Only what is certain from the pattern's text is used, everything else is tried in order, and the
+first match wins as in a plain loop. The entries themselves and the errors in them are in
+``channels.routing``.
+"""
+
+import copy
+import re
+from collections import ChainMap, defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from channels._speedups import match as speedups
+from channels.literals import literal_end, literal_start
+
+__all__ = ["Candidate", "Plan", "custom", "group", "leaf", "table"]
+
+#: Lists up to this length are tried one by one: an index costs as much as two or three regular
+#: expressions.
+_SHORT = 3
+
+#: References that the indexes of one table may hold in all; past it lists stay plain.
+_MAX_REFERENCES = 200_000
+
+Patterns = Mapping[str, re.Pattern[str]]
+
+#: Where an index looks: a key of the message, and whether at the end of its value.
+Axis = tuple[str, bool]
+
+
+@dataclass(slots=True)
+class Plan:
+    """An entry's nodes: for each channel that it names, and ``others`` for every other channel (None for nothing)."""
+
+    channels: dict[str, "Candidate"] = field(default_factory=dict)
+    others: "Candidate | None" = None
+
+
+@dataclass(slots=True)
+class Candidate:
+    """A node, and the literals without which it cannot match."""
+
+    node: Any
+    literals: dict[Axis, str] = field(default_factory=dict)
+
+
+def leaf(channels: Iterable[str], patterns: Patterns, consumer: Any) -> Plan:
+    """The plan of a route."""
+    candidate = Candidate(speedups.Leaf(_filters(patterns), consumer), _literals(patterns))
+    return Plan(dict.fromkeys(channels, candidate))
+
+
+def custom(match: Callable[[Any], Any]) -> Plan:
+    """The plan of any other routing object: it is asked for every channel."""
+    return Plan(others=Candidate(speedups.Opaque(match, _view)))
+
+
+def group(patterns: Patterns, plans: Sequence[Plan]) -> Plan:
+    """The plan of an include."""
+    filters, literals = _filters(patterns), _literals(patterns)
+    channels, others = _lists(plans)
+
+    def branch(children: list[Candidate]) -> Candidate:
+        return Candidate(speedups.Branch(filters, _arrange(children)), literals)
+
+    return Plan(
+        {name: branch(children) for name, children in channels.items()},
+        branch(others) if others else None,
+    )
+
+
+def table(plans: Sequence[Plan]) -> Any:
+    """The ``Table`` of a whole routing."""
+    channels, others = _lists(plans)
+    return speedups.Table(
+        {name: _arrange(candidates) for name, candidates in channels.items()}, _arrange(others)
+    )
+
+
+def _view(message: Any, stripped: dict[str, str]) -> Any:
+    """``message`` as a routing object inside an include sees it; neither content nor values are copied."""
+    view = copy.copy(message)
+    view.content = ChainMap(stripped, message.content)
+    return view
+
+
+def _filters(patterns: Patterns) -> list[tuple[str, Any, bool]]:
+    return [(key, each.match, bool(each.groupindex)) for key, each in patterns.items()]
+
+
+def _literals(patterns: Patterns) -> dict[Axis, str]:
+    """The literals of every filter; those of an end are reversed, as the index has them."""
+    found = {}
+    for key, pattern in patterns.items():
+        found[key, False] = literal_start(pattern)
+        found[key, True] = literal_end(pattern)[::-1]
+    return {axis: literal for axis, literal in found.items() if literal}
+
+
+def _lists(plans: Sequence[Plan]) -> tuple[dict[str, list[Candidate]], list[Candidate]]:
+    """The candidates of each channel in the order of their entries, and those of every other channel."""
+    named: dict[str, list[tuple[int, Candidate]]] = defaultdict(list)
+    everywhere: list[tuple[int, Candidate]] = []
+    for position, plan in enumerate(plans):
+        for name, candidate in plan.channels.items():
+            named[name].append((position, candidate))
+        if plan.others is not None:
+            everywhere.append((position, plan.others))
+    return (
+        {name: _merged(found, everywhere) for name, found in named.items()},
+        [candidate for _, candidate in everywhere],
+    )
+
+
+def _merged(
+    found: list[tuple[int, Candidate]], everywhere: list[tuple[int, Candidate]]
+) -> list[Candidate]:
+    """Both in order; an entry's candidate for the channel itself stands before its one for any."""
+    if not everywhere:
+        return [candidate for _, candidate in found]
+    return [candidate for _, candidate in sorted((dict(everywhere) | dict(found)).items())]
+
+
+def _arrange(
+    candidates: list[Candidate], limit: int = _MAX_REFERENCES, spent: frozenset[Axis] = frozenset()
+) -> tuple[Any, ...]:
+    """The nodes to try in order: the candidates' own, or an index of them."""
+    axis = _best_axis(candidates, spent) if len(candidates) > _SHORT else None
+    if axis is None:
+        return tuple(candidate.node for candidate in candidates)
+    literals, parents, buckets, rest = _partition(candidates, axis)
+    total = sum(map(len, buckets)) + len(rest)
+    if total > limit:
+        return tuple(candidate.node for candidate in candidates)
+
+    def arrange(part: list[Candidate]) -> tuple[Any, ...]:
+        return _arrange(part, limit * len(part) // total, spent | {axis})
+
+    return (
+        speedups.Index(
+            *axis, literals, parents, [arrange(part) for part in buckets], arrange(rest)
+        ),
+    )
+
+
+def _best_axis(candidates: list[Candidate], spent: frozenset[Axis]) -> Axis | None:
+    """The axis that tells most candidates apart; None where none does."""
+    distinct: dict[Axis, set[str]] = defaultdict(set)
+    for candidate in candidates:
+        for axis, literal in candidate.literals.items():
+            if axis not in spent:
+                distinct[axis].add(literal)
+    best = max(distinct, key=lambda axis: len(distinct[axis]), default=None)
+    return best if best is not None and len(distinct[best]) > 1 else None
+
+
+def _partition(
+    candidates: list[Candidate], axis: Axis
+) -> tuple[list[str], list[int], list[list[Candidate]], list[Candidate]]:
+    """Literals, parents, buckets and rest of an ``Index`` on ``axis``."""
+    members: dict[str, list[int]] = defaultdict(list)
+    rest = []
+    for position, candidate in enumerate(candidates):
+        literal = candidate.literals.get(axis)
+        (rest if literal is None else members[literal]).append(position)
+    literals = sorted(members)
+    parents = _parents(literals)
+    chains: list[list[int]] = []
+    for literal, parent in zip(literals, parents, strict=True):
+        chains.append(members[literal] + (chains[parent] if parent >= 0 else []))
+    buckets = [[candidates[i] for i in sorted(chain + rest)] for chain in chains]
+    return literals, parents, buckets, [candidates[i] for i in rest]
+
+
+def _parents(literals: list[str]) -> list[int]:
+    """For each of the sorted literals the position of the longest other one that it begins with, or -1."""
+    parents: list[int] = []
+    for position, literal in enumerate(literals):
+        parent = position - 1
+        while parent >= 0 and not literal.startswith(literals[parent]):
+            parent = parents[parent]
+        parents.append(parent)
+    return parents

@@ -1,0 +1,68 @@
+"""``Message``: what consumers get (Channels documentation, Reference, Message).
+
+The messages' formats are in ``channels.spec``; consumer atomicity is in ``channels.pending``, whose
+store has its documented place here.
+"""
+
+import copy
+from collections.abc import ItemsView, KeysView, ValuesView
+from typing import Any
+
+from channels.channel import Channel
+from channels.pending import PendingMessageStore, pending_message_store
+
+__all__ = ["Message", "PendingMessageStore", "pending_message_store"]
+
+
+class Message:
+    """A message's content and where it came from.
+
+    ``content`` is the dict that was received, ``channel`` the ``Channel`` that it came on,
+    ``reply_channel`` the one that its sender listens to (None without), ``channel_layer`` the
+    layer. Decorators and consumers may set further attributes.
+    """
+
+    def __init__(
+        self, content: dict[str, Any], channel_name: str | None, channel_layer: Any
+    ) -> None:
+        self.content = content
+        self.channel_layer = channel_layer
+        self.channel = self._channel(channel_name)
+        self.reply_channel = self._channel(content.get("reply_channel"))
+
+    def _channel(self, name: str | None) -> Channel | None:
+        return Channel(name, channel_layer=self.channel_layer) if name else None
+
+    def __getitem__(self, key: str) -> Any:
+        return self.content[key]
+
+    def __setitem__(self, key: str, value: Any) -> None:
+        self.content[key] = value
+
+    def __contains__(self, key: object) -> bool:
+        return key in self.content
+
+    def keys(self) -> KeysView[str]:
+        """The keys of the content."""
+        return self.content.keys()
+
+    def values(self) -> ValuesView[Any]:
+        """The values of the content."""
+        return self.content.values()
+
+    def items(self) -> ItemsView[str, Any]:
+        """The pairs of the content."""
+        return self.content.items()
+
+    def get(self, key: str, default: Any = None) -> Any:
+        """The value of ``key``, else ``default``."""
+        return self.content.get(key, default)
+
+    def copy(self) -> "Message":
+        """A message of the same channel with a content of its own, at every depth."""
+        name = self.channel.name if self.channel else None
+        return type(self)(copy.deepcopy(self.content), name, self.channel_layer)
+
+    def __repr__(self) -> str:
+        channel = self.channel.name if self.channel else None
+        return f"<{type(self).__name__} of {channel!r}, keys {sorted(self.content)}>"
