@@ -1,0 +1,58 @@
+"""What the management commands share: options in both spellings, and the layer that they are given.
+
+The commands themselves are in ``commands``; those of the ``daphne`` program in ``daphne.cli``.
+"""
+
+from typing import Any
+
+from django.core.management.base import CommandError, CommandParser
+
+from channels import DEFAULT_CHANNEL_LAYER
+from channels.asgi import ChannelLayerWrapper, channel_layers
+from channels.exceptions import InvalidChannelLayerError
+
+__all__ = ["add_layer_option", "add_option", "shared_layer"]
+
+
+def add_option(parser: CommandParser, name: str, **arguments: Any) -> None:
+    """Add the option ``name``, written with hyphens, so that underscores are understood as well.
+
+    ``arguments`` are those of ``argparse.ArgumentParser.add_argument``.
+    """
+    spellings = dict.fromkeys([name, "--" + name.removeprefix("--").replace("-", "_")])
+    parser.add_argument(*spellings, **arguments)
+
+
+def add_layer_option(parser: CommandParser) -> None:
+    """Add ``--layer``, the alias of the channel layer to work on."""
+    add_option(
+        parser,
+        "--layer",
+        default=DEFAULT_CHANNEL_LAYER,
+        metavar="ALIAS",
+        help="The channel layer, by its alias in CHANNEL_LAYERS (default: %(default)s).",
+    )
+
+
+def shared_layer(alias: str) -> ChannelLayerWrapper:
+    """The layer ``alias`` for a process that works for others.
+
+    Raises ``CommandError`` where it is not configured, or is one that no other process can reach.
+    """
+    if alias not in channel_layers:
+        configured = ", ".join(map(repr, channel_layers.configs)) or "none"
+        raise CommandError(
+            f"There is no channel layer {alias!r}: the setting CHANNEL_LAYERS has {configured}. "
+            f"Add {alias!r} to it, or choose another one with --layer."
+        )
+    try:
+        layer = channel_layers[alias]
+    except InvalidChannelLayerError as error:
+        raise CommandError(str(error)) from error
+    if layer.local_only():
+        raise CommandError(
+            "You cannot span multiple processes with the in-memory layer. "
+            f"The channel layer {layer} exists in one process only, which is what runserver uses; "
+            f"give CHANNEL_LAYERS[{alias!r}] another BACKEND to run workers of their own."
+        )
+    return layer

@@ -1,0 +1,230 @@
+"""The loop of one worker: receive, run, receive again, until it is told to stop.
+
+What happens to a received message is in ``dispatch``; several loops in one process are in
+``group``.
+"""
+
+import fnmatch
+import logging
+import threading
+import time
+from collections.abc import Iterable
+from contextlib import AbstractContextManager, nullcontext
+from types import FrameType
+from typing import Any
+
+from django.core.exceptions import ImproperlyConfigured
+
+from channels.asgi import ChannelLayerWrapper
+from channels.exceptions import InvalidStoredMessage
+from channels.names import random_part
+from channels.signals import worker_ready
+
+from .dispatch import Callback, Dispatcher
+from .outage import Backoff, FailureLog
+from .stopping import StopSignals
+
+__all__ = ["Worker"]
+
+logger = logging.getLogger("django.channels")
+
+
+class Worker:
+    """Listens on the channels that the layer's routing knows, and runs their consumers in turn.
+
+    ``callback(channel, message)`` is called before each consumer. ``message_retries`` is how often
+    a message is put back for ConsumeLater. ``only_channels`` and ``exclude_channels`` are lists of
+    glob patterns.
+
+    ``run`` returns after ``stop``, which any thread may call, or after SIGTERM or SIGINT where
+    ``signal_handlers`` is true (in the main thread only). A running consumer is finished first, and
+    what it sent is flushed; a message that was received is handled; none is received any more.
+    """
+
+    def __init__(
+        self,
+        channel_layer: ChannelLayerWrapper,
+        callback: Callback | None = None,
+        message_retries: int = 10,
+        signal_handlers: bool = True,
+        only_channels: Iterable[str] | None = None,
+        exclude_channels: Iterable[str] | None = None,
+    ) -> None:
+        self.channel_layer = channel_layer
+        self.callback = callback
+        self.message_retries = message_retries
+        self.signal_handlers = signal_handlers
+        self.only_channels = check_patterns("only_channels", only_channels)
+        self.exclude_channels = check_patterns("exclude_channels", exclude_channels)
+        #: Whether it was told to stop. Set it through ``stop``, which also wakes a worker that
+        #: waits.
+        self.termed = False
+        #: Whether a consumer is running.
+        self.in_job = False
+        self._signals = StopSignals(self.stop)
+        self._listener = f"worker.{random_part()}"
+        self._stopping = threading.Event()
+        self._backoff = Backoff()
+        self._outage = FailureLog(logger)
+        self._damage = FailureLog(logger)
+        self._announced = float("-inf")
+
+    def apply_channel_filters(self, channels: Iterable[str]) -> list[str]:
+        """The ``channels`` that match ``only_channels``, where given, but not ``exclude_channels``.
+
+        One pattern of the list is enough. They are those of the shell, and case counts.
+        """
+        return [
+            channel
+            for channel in channels
+            if (not self.only_channels or _matches(channel, self.only_channels))
+            and not _matches(channel, self.exclude_channels)
+        ]
+
+    def channels(self) -> list[str]:
+        """The names it listens to, sorted.
+
+        Raises ``ImproperlyConfigured`` where the filters leave none.
+        """
+        routed = sorted(self.channel_layer.router.channels)
+        channels = self.apply_channel_filters(routed)
+        if channels:
+            return channels
+        raise ImproperlyConfigured(
+            f"the worker has no channel to listen to: only_channels={self.only_channels!r} and "
+            f"exclude_channels={self.exclude_channels!r} leave none of {routed!r}, the channels "
+            f"that layer {self.channel_layer} has routes for"
+        )
+
+    def install_signal_handler(self) -> None:
+        """Let SIGTERM and SIGINT stop it. Raises ``RuntimeError`` outside the main thread."""
+        self._signals.install()
+
+    def sigterm_handler(self, signo: int, stack_frame: FrameType | None) -> None:
+        """What is installed for SIGTERM and SIGINT; the second of them ends the process at once."""
+        self._signals.handle(signo, stack_frame)
+
+    def ready(self) -> None:
+        """Send the signal ``worker_ready``; to be called in the worker's thread before ``run``."""
+        worker_ready.send(sender=self)
+
+    def run(self) -> None:
+        """Receive messages and run their consumers until told to stop."""
+        channels = self.channels()
+        with self.signals_taken_over():
+            self._announce(channels)
+            try:
+                self._work(channels)
+            finally:
+                self._announce([])
+
+    def stop(self) -> None:
+        """Have ``run`` return, once the running consumer is done; does not wait for it.
+
+        For any thread, but not for a signal handler: it takes locks.
+        """
+        self.request_stop()
+        self.wake()
+
+    def request_stop(self) -> None:
+        """The first half of ``stop``: no receive begins, no wait for a lost layer goes on."""
+        self.termed = True
+        self._stopping.set()
+
+    def wake(self) -> None:
+        """The second half of ``stop``: a receive that waits returns without a message."""
+        try:
+            self.channel_layer.interrupt()
+        except Exception:
+            self._outage.failed("Layer %s could not be interrupted:", self.channel_layer)
+
+    def pause(self, delay: float) -> None:
+        """Wait ``delay`` seconds, or until it is told to stop."""
+        self._stopping.wait(delay)
+
+    def signals_taken_over(self) -> AbstractContextManager[object]:
+        """A context in which SIGTERM and SIGINT stop the worker, if it is to install handlers."""
+        return self._signals if self.signal_handlers else nullcontext()
+
+    def _work(self, channels: list[str]) -> None:
+        dispatcher = Dispatcher(self.channel_layer, type(self), self.message_retries, self.callback)
+        refresh = self._refresh_interval()
+        while not self.termed:
+            channel, content = self._next(channels, refresh)
+            if channel is not None:
+                self.in_job = True
+                dispatcher.dispatch(channel, content)
+                self.in_job = False
+            if self._announcement_is_due(channel, refresh):
+                self._announce(channels)
+
+    def _next(self, channels: list[str], refresh: float | None) -> tuple[str | None, Any]:
+        """The next message, or ``(None, None)``; a layer that fails is waited for."""
+        try:
+            received = self._receive(channels, refresh)
+        except InvalidStoredMessage:
+            # The layer works; one entry in it did not, and is gone.
+            self._damage.failed("A message in layer %s was dropped:", self.channel_layer)
+            return None, None
+        except Exception:
+            delay = self._backoff.next_delay()
+            self._outage.failed(
+                "Layer %s failed; trying again, next in %.1f s:", self.channel_layer, delay
+            )
+            self.pause(delay)
+            return None, None
+        if self._outage.failing:
+            self._backoff.reset()
+            self._outage.recovered("Layer %s works again.", self.channel_layer)
+            self._announced = float("-inf")
+        return received
+
+    def _receive(self, channels: list[str], timeout: float | None) -> tuple[str | None, Any]:
+        # Read before the look at termed: an interrupt in between is then felt by the receive.
+        interruption = self.channel_layer.interruption
+        if self.termed:
+            return None, None
+        received: tuple[str | None, Any] = self.channel_layer.receive(
+            channels, block=True, timeout=timeout, interruption=interruption
+        )
+        return received
+
+    def _refresh_interval(self) -> float | None:
+        """Seconds after which to announce again; None where the layer is this process's own."""
+        if self.channel_layer.local_only():
+            return None
+        return float(self.channel_layer.announcement_expiry) / 2
+
+    def _announcement_is_due(self, received: str | None, refresh: float | None) -> bool:
+        """Whether the layer should be told now, after a receive, what this worker listens to."""
+        if self.termed or self._outage.failing:
+            return False
+        if received is None:
+            # It timed out, or the layer was flushed and knows no listeners any more.
+            return True
+        return refresh is not None and time.monotonic() - self._announced > refresh
+
+    def _announce(self, channels: list[str]) -> None:
+        """Tell the layer what it listens to, so that interface servers send what is read."""
+        self._announced = time.monotonic()
+        try:
+            self.channel_layer.announce_listening(self._listener, channels)
+        except Exception:
+            # Unknown means listened to, and the receive that follows reports the outage.
+            logger.debug("Layer %s took no announcement", self.channel_layer, exc_info=True)
+
+
+def check_patterns(option: str, patterns: Iterable[str] | None) -> list[str]:
+    """A list of ``patterns``; ``TypeError`` for a bare string, whose letters would be patterns."""
+    if patterns is None:
+        return []
+    if isinstance(patterns, str):
+        raise TypeError(
+            f"{option} must be a list of patterns, not the string {patterns!r}; write "
+            f"[{patterns!r}]"
+        )
+    return list(patterns)
+
+
+def _matches(channel: str, patterns: list[str]) -> bool:
+    return any(fnmatch.fnmatchcase(channel, pattern) for pattern in patterns)
