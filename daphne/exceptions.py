@@ -3,17 +3,29 @@
 .. code-block:: text
 
     DaphneError
+    ├── ListenError
     └── RequestRefused
 
 What comes from the application, such as a response that is none, raises
 ``channels.exceptions.InvalidMessage``.
 """
 
-__all__ = ["DaphneError", "RequestRefused"]
+__all__ = ["DaphneError", "ListenError", "RequestRefused"]
 
 
 class DaphneError(Exception):
     """The root of the interface server's own exceptions."""
+
+
+class ListenError(DaphneError):
+    """The server cannot listen where it was told to: an address in use, a wrong endpoint string.
+
+    ``errno`` is the system's error number, or None.
+    """
+
+    def __init__(self, message: str, errno: int | None = None) -> None:
+        super().__init__(message)
+        self.errno = errno
 
 
 class RequestRefused(DaphneError):

@@ -1,0 +1,32 @@
+"""Twisted's reactor: epoll where there is one. Import the reactor from here.
+
+Twisted installs a reactor when somebody first imports ``twisted.internet.reactor``. This module is
+imported before any that does, so that the choice is ours and does not depend on the order in which
+an application's modules happen to be loaded. A reactor that is installed already is kept.
+"""
+
+import importlib
+import sys
+from typing import Any
+
+__all__ = ["install", "reactor"]
+
+#: The reactors to try, in order: epoll on Linux, kqueue on macOS and BSD, poll elsewhere.
+_CHOICES = ("epollreactor", "kqreactor", "pollreactor")
+
+
+def install() -> Any:
+    """The reactor that is installed, or the best one, which is installed now."""
+    if "twisted.internet.reactor" not in sys.modules:
+        for choice in _CHOICES:
+            try:
+                importlib.import_module(f"twisted.internet.{choice}").install()
+            except ImportError:  # not on this platform
+                continue
+            break
+    # A plain import statement at the top would install Twisted's default first.
+    return importlib.import_module("twisted.internet.reactor")
+
+
+#: The process's reactor.
+reactor: Any = install()

@@ -1,0 +1,279 @@
+"""The interface server as a whole: options, layer, listeners, their life from start to end.
+
+``Server`` builds the frozen options, wires connections to the channel layer and runs the reactor.
+The ``daphne`` command is in ``daphne.cli``; what happens on a connection in
+``daphne.http_protocol`` and ``daphne.protocol``.
+"""
+
+from daphne.reactor import reactor  # isort: skip  (installs the reactor, so it comes first)
+
+import logging
+import signal
+import warnings
+from collections.abc import Callable, Sequence
+from types import FrameType
+from typing import Any, cast
+
+from twisted.internet.defer import Deferred, DeferredList, gatherResults
+from twisted.logger import ILogObserver, STDLibLogObserver, globalLogBeginner
+from twisted.python.failure import Failure
+
+from channels.names import random_part
+from daphne.deadlines import Deadlines
+from daphne.dispatch import Dispatch
+from daphne.endpoints import (
+    build_endpoint_description_strings,
+    describe,
+    endpoint_from,
+    listen_error,
+)
+from daphne.exceptions import ListenError
+from daphne.http_protocol import HTTPFactory
+from daphne.layers import adapt
+from daphne.options import Options
+from daphne.protocol.core import ConnectionContext, Core
+from daphne.protocol.http1 import Http1Core
+
+__all__ = ["Server", "build_endpoint_description_strings"]
+
+logger = logging.getLogger("daphne.server")
+
+#: Seconds after which memberships of a layer that does not say end (ASGI spec, Groups).
+_GROUP_EXPIRY = 86400
+
+#: Seconds that a shut-down waits for connections that were dropped, and for their last messages.
+_LAST_WORDS = 2.0
+
+#: Whether Twisted's log was redirected in this process.
+_logging_begun = False
+
+
+class Server:
+    """An interface server over a channel layer."""
+
+    def __init__(
+        self,
+        channel_layer: Any,
+        host: str | None = None,
+        port: int | None = None,
+        endpoints: Sequence[str] | None = None,
+        unix_socket: str | None = None,
+        file_descriptor: int | None = None,
+        signal_handlers: bool = True,
+        action_logger: Callable[[str, str, dict[str, Any]], object] | None = None,
+        http_timeout: float | None = 120,
+        websocket_timeout: float | None = None,
+        websocket_connect_timeout: float | None = 20,
+        ping_interval: float | None = 20,
+        ping_timeout: float | None = 30,
+        ws_protocols: Sequence[str] | None = None,
+        root_path: str = "",
+        proxy_forwarded_address_header: str | None = None,
+        proxy_forwarded_port_header: str | None = None,
+        proxy_forwarded_proto_header: str | None = None,
+        force_sync: bool = False,
+        verbosity: int = 1,
+        websocket_handshake_timeout: float | None = 5,
+        *,
+        ready: Callable[["Server"], object] | None = None,
+        make_core: Callable[[ConnectionContext], Core] = Http1Core,
+        **limits: Any,
+    ) -> None:
+        """Take the options; nothing is opened yet.
+
+        ``endpoints`` are Twisted's endpoint strings, or ``fd:fileno=N``. ``host``, ``port``,
+        ``unix_socket`` and ``file_descriptor`` are the older, deprecated way to give them. Times
+        are in seconds. ``websocket_timeout`` is the layer's ``group_expiry`` by default, and -1
+        means that sockets may stay for ever. ``ready`` is called with the server once it listens.
+        ``limits`` are further fields of ``daphne.options.Options``.
+
+        Raises ``UserWarning`` where no endpoint is given, ``TypeError`` for an unknown option.
+        """
+        self.channel_layer = channel_layer
+        self.endpoints = [*(endpoints or ())]
+        self.endpoints += _deprecated_endpoints(host, port, unix_socket, file_descriptor)
+        if not self.endpoints:
+            raise UserWarning("No endpoints: this server would not listen on anything.")
+        if websocket_timeout is None:
+            websocket_timeout = getattr(channel_layer, "group_expiry", None) or _GROUP_EXPIRY
+        self.options = Options(
+            http_timeout=http_timeout,
+            websocket_timeout=None if websocket_timeout < 0 else websocket_timeout,
+            websocket_connect_timeout=websocket_connect_timeout,
+            websocket_handshake_timeout=websocket_handshake_timeout,
+            ping_interval=ping_interval,
+            ping_timeout=ping_timeout,
+            ws_protocols=tuple(ws_protocols or ()),
+            root_path=root_path,
+            proxy_forwarded_address_header=proxy_forwarded_address_header,
+            proxy_forwarded_port_header=proxy_forwarded_port_header,
+            proxy_forwarded_proto_header=proxy_forwarded_proto_header,
+            force_sync=force_sync,
+            verbosity=verbosity,
+            **limits,
+        )
+        self.signal_handlers = signal_handlers
+        #: The process channel below which all reply channels of this server are.
+        self.send_channel = f"daphne.response.{random_part()}!"
+        #: One Deferred for each endpoint; each fires with its listening port.
+        self.listeners: list[Deferred[Any]] = []
+        self._ready = ready
+        self._ports: list[Any] = []
+        self._error: ListenError | None = None
+        self._shutting_down: Deferred[None] | None = None
+        self._deadlines = Deadlines(reactor)
+        self.factory = HTTPFactory(
+            reactor, self.options, make_core, self.send_channel, self._deadlines, action_logger
+        )
+        self._layer = adapt(channel_layer, reactor, force_sync)
+        self._dispatch = Dispatch(reactor, self._layer, self.send_channel, self.factory.shed)
+        self.factory.attach(self._dispatch)
+
+    # -- running ----------------------------------------------------------------------------------
+
+    def run(self) -> None:
+        """Listen and serve until ``stop``, SIGTERM or SIGINT.
+
+        Raises ``ListenError`` where one of the endpoints cannot be listened on.
+        """
+        _log_through_logging()
+        self.start()
+        if self._error is not None:
+            raise self._error
+        reactor.addSystemEventTrigger("before", "shutdown", self.shut_down)
+        if self.signal_handlers:
+            reactor.callWhenRunning(self._install_signal_handlers)
+        reactor.run(installSignalHandlers=self.signal_handlers)
+        if self._error is not None:
+            raise self._error
+
+    def start(self) -> None:
+        """Begin to listen and to read the layer; the reactor is run by the caller."""
+        for description in self.endpoints:
+            try:
+                listener = endpoint_from(reactor, description).listen(self.factory)
+            except ListenError as error:
+                self._listening_failed(error)
+                return
+            self.listeners.append(listener)
+            listener.addCallbacks(
+                self._ports.append, self._not_listening, errbackArgs=(description,)
+            )
+        if self._error is None:
+            self._dispatch.start()
+            DeferredList(self.listeners).addCallback(
+                lambda _: reactor.callLater(0, self._listening)
+            )
+
+    def stop(self) -> None:
+        """End ``run`` in order; may be called from any thread, and more than once."""
+        reactor.callFromThread(self._stop)
+
+    def _stop(self) -> None:
+        if self._shutting_down is None and reactor.running:
+            reactor.stop()
+
+    @property
+    def addresses(self) -> list[Any]:
+        """The addresses that are bound, as Twisted's address objects, with their real ports."""
+        return [port.getHost() for port in self._ports]
+
+    # -- listening --------------------------------------------------------------------------------
+
+    def _listening(self) -> None:
+        """Say what listens where, in one line."""
+        if self._error is not None or self._shutting_down is not None:
+            return
+        where = ", ".join(describe(address) for address in self.addresses)
+        logger.info("Listening on %s; channel layer %s", where, self.channel_layer)
+        if self._ready is not None:
+            self._ready(self)
+
+    def _not_listening(self, failure: Failure, description: str) -> None:
+        self._listening_failed(listen_error(description, failure.value))
+
+    def _listening_failed(self, error: ListenError) -> None:
+        """Keep the error for ``run``; let go of what was bound so far."""
+        self._error = error
+        for port in self._ports:
+            port.stopListening()
+        self._ports.clear()
+        self._stop()
+
+    # -- the end ----------------------------------------------------------------------------------
+
+    def shut_down(self) -> "Deferred[None]":
+        """Stop accepting, let connections finish, drop those that do not; fires when done.
+
+        Takes ``options.shutdown_timeout`` and little more, at most. Must be called in the
+        reactor's thread.
+        """
+        if self._shutting_down is not None:
+            return self._shutting_down
+        done: Deferred[None] = Deferred()
+        self._shutting_down = done
+        closed = [port.stopListening() for port in self._ports]
+        closed.append(self.factory.emptied())
+        timeout = reactor.callLater(self.options.shutdown_timeout, self._abort_rest)
+        self.factory.shutdown()
+        gatherResults([d for d in closed if d is not None]).addBoth(self._closed, timeout, done)
+        return done
+
+    def _abort_rest(self) -> None:
+        """Drop the connections that did not finish in time, or when a second signal came."""
+        logger.warning("Dropping %d connections that did not finish", len(self.factory))
+        self.factory.abort()
+
+    def _closed(self, _: object, timeout: Any, done: "Deferred[None]") -> None:
+        """All connections are closed: let the last messages reach the layer, then end."""
+        if timeout.active():
+            timeout.cancel()
+        settled = self._dispatch.settled()
+        settled.addTimeout(_LAST_WORDS, reactor)
+        settled.addErrback(lambda _: None)  # what did not get through by now is given up
+        settled.addCallback(self._finished, done)
+
+    def _finished(self, _: object, done: "Deferred[None]") -> None:
+        self._dispatch.stop()
+        self._deadlines.stop()
+        done.callback(None)
+
+    def _install_signal_handlers(self) -> None:
+        """Take SIGTERM and SIGINT from Twisted, so that a second one ends the waiting."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._signalled)
+
+    def _signalled(self, number: int, frame: FrameType | None) -> None:
+        reactor.callFromThread(self._end, signal.Signals(number).name)
+
+    def _end(self, name: str) -> None:
+        if self._shutting_down is None:
+            logger.info("%s: stopping", name)
+            self._stop()
+        else:
+            self._abort_rest()
+
+
+def _deprecated_endpoints(
+    host: str | None, port: int | None, unix_socket: str | None, file_descriptor: int | None
+) -> list[str]:
+    """Endpoint strings for the arguments from before there were any."""
+    descriptions = build_endpoint_description_strings(host, port, unix_socket, file_descriptor)
+    if descriptions:
+        warnings.warn(
+            "host, port, unix_socket and file_descriptor of Server are deprecated; "
+            f"use endpoints={descriptions!r}",
+            DeprecationWarning,
+            stacklevel=3,
+        )
+    return descriptions
+
+
+def _log_through_logging() -> None:
+    """Have Twisted's own messages go to Python's logging; once, since Twisted allows only that."""
+    global _logging_begun
+    if not _logging_begun:
+        _logging_begun = True
+        observer = cast(ILogObserver, STDLibLogObserver(name="daphne.twisted"))
+        globalLogBeginner.beginLoggingTo([observer], redirectStandardIO=False)
+        logging.getLogger("daphne.twisted").setLevel(logging.WARNING)
