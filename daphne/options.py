@@ -121,6 +121,9 @@ class Options:
     #: Payload of a WebSocket message, inflated, at most; longer is closed by 1009.
     websocket_max_message: int = 1024 * 1024
 
+    #: Frames of one message, at most; more are closed by 1008 (CVE-2026-48779).
+    websocket_max_fragments: int = 16 * 1024
+
     #: Seconds that a socket waits, unread, for room in a full ``websocket.receive`` queue before
     #: it is closed by 1013 (``--ws-receive-wait``).
     websocket_receive_wait: float = 5.0

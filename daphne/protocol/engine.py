@@ -1,0 +1,115 @@
+"""What an engine is: the part that reads the frames of an open WebSocket.
+
+An engine is fed the bytes after the handshake and answers with events. It checks everything that
+RFC 6455 demands of a client's frames and the limits, and knows neither sockets nor channels: the
+closing handshake, pongs and keep-alive are the core's (``daphne.protocol.websocket``). What a
+server sends is built by ``daphne.protocol.frames``.
+
+Engines are modules of this package, named here and loaded when they are first needed, so that
+importing the protocol does not load the libraries behind them. All of them run the same tests.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import import_module
+
+__all__ = [
+    "ENGINES",
+    "Binary",
+    "Closed",
+    "Engine",
+    "Event",
+    "Failure",
+    "Limits",
+    "Ping",
+    "Pong",
+    "Text",
+    "load_engine",
+]
+
+#: Module of each engine; each has a function ``make_engine(limits)``. The first is used.
+ENGINES = {"autobahn": "daphne.protocol.engine_autobahn"}
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How much a client may send at once."""
+
+    #: Bytes of payload in one frame.
+    frame: int
+    #: Bytes of payload in one message.
+    message: int
+    #: Frames in one message.
+    fragments: int
+
+
+@dataclass(slots=True)
+class Text:
+    """A whole text message, of valid UTF-8."""
+
+    data: str
+
+
+@dataclass(slots=True)
+class Binary:
+    """A whole binary message."""
+
+    data: bytes
+
+
+@dataclass(slots=True)
+class Ping:
+    """A ping, to be answered with a pong of the same payload."""
+
+    payload: bytes
+
+
+@dataclass(slots=True)
+class Pong:
+    """A pong, whether or not it answers a ping."""
+
+    payload: bytes
+
+
+@dataclass(slots=True)
+class Closed:
+    """A close frame with a valid code, or None where it has none. Nothing is read after it."""
+
+    code: int | None
+    reason: str
+
+
+@dataclass(slots=True)
+class Failure:
+    """The client broke the protocol or a limit: close with ``code``. Nothing is read after it."""
+
+    code: int
+    reason: str
+
+
+Event = Text | Binary | Ping | Pong | Closed | Failure
+
+
+class Engine(ABC):
+    """The reader of one connection's frames.
+
+    Codes of ``Failure`` are 1002 for a broken rule of RFC 6455, 1007 for text that is not UTF-8,
+    1008 for too many fragments and 1009 for too many bytes, found before space is made for them.
+    """
+
+    __slots__ = ()
+
+    @abstractmethod
+    def feed(self, data: bytes) -> list[Event]:
+        """Take bytes as they come, in pieces of any size, and return what they completed."""
+
+
+def load_engine(name: str | None = None) -> Callable[[Limits], Engine]:
+    """The function that makes engines of a kind; by default of the first.
+
+    Raises ``KeyError`` for a name that is not in ``ENGINES``.
+    """
+    module = ENGINES[name] if name is not None else next(iter(ENGINES.values()))
+    make_engine: Callable[[Limits], Engine] = import_module(module).make_engine
+    return make_engine

@@ -1,0 +1,224 @@
+"""The engine that reads frames by Autobahn, through the public hooks of its server protocol.
+
+Autobahn's protocol insists on its own handshake, so it is fed a canonical request on a transport
+that drops its answer: the real handshake is ``daphne.protocol.handshake``. From then on it only
+parses. Its hooks collect events here, and everything that it would do by itself is off: no timers
+(so no reactor is asked for), no logging, no statistics worth naming, no answers to control frames.
+Limits are checked in the hooks, since they come before the payload is taken.
+"""
+
+import codecs
+from typing import Any
+
+from autobahn.twisted.websocket import WebSocketServerFactory, WebSocketServerProtocol
+
+from daphne.protocol.engine import (
+    Binary,
+    Closed,
+    Engine,
+    Event,
+    Failure,
+    Limits,
+    Ping,
+    Pong,
+    Text,
+)
+from daphne.protocol.frames import is_close_code
+
+__all__ = ["AutobahnEngine", "make_engine"]
+
+#: Bytes given to Autobahn at a time. It copies what is left of its buffer after each frame, which
+#: is quadratic for a read that is full of small frames unless the pieces are small.
+_PIECE = 16 * 1024
+
+_REQUEST = (
+    b"GET / HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    b"Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nSec-WebSocket-Version: 13\r\n\r\n"
+)
+
+_new_utf8_decoder = codecs.getincrementaldecoder("utf-8")
+
+
+class _EndOfInput(Exception):
+    """Raised in a hook to leave Autobahn's loop: its last event is a ``Closed`` or ``Failure``."""
+
+
+class _Silence:
+    """A logger that drops everything; Autobahn logs each read and write."""
+
+    def debug(self, *args: object, **fields: object) -> None:
+        """Drop a record."""
+
+    info = warn = error = debug
+
+
+class _NowhereTransport:
+    """A transport that has no peer and drops what is written."""
+
+    def write(self, data: bytes) -> None:
+        """Drop Autobahn's answer to the canonical request."""
+
+    def getPeer(self) -> None:
+        """There is no address."""
+
+
+class _Reader(WebSocketServerProtocol):
+    """Autobahn's protocol with its hooks turned into events."""
+
+    log = _Silence()
+
+    limits: Limits
+    events: list[Event]
+    validator: codecs.IncrementalDecoder | None
+
+    def read(self, data: bytes) -> None:
+        """Parse a piece of input; ``events`` grows."""
+        self.data += data
+        self.consumeData()
+
+    def _end(self, event: Closed | Failure) -> None:
+        self.events.append(event)
+        raise _EndOfInput
+
+    # -- messages -------------------------------------------------------------------------------
+
+    def onMessageBegin(self, isBinary: bool) -> None:
+        """A first frame begins."""
+        self.is_binary = isBinary
+        self.validator = None
+        self.content: bytes | bytearray = b""
+        self.frames = 0
+        self.announced = 0
+
+    def onMessageFrameBegin(self, length: int) -> None:
+        """A frame's header was read: the place to refuse it."""
+        limits = self.limits
+        self.frames += 1
+        self.announced += length
+        if length > limits.frame:
+            self._end(Failure(1009, f"a frame may have {limits.frame} bytes"))
+        if self.announced > limits.message:
+            self._end(Failure(1009, f"a message may have {limits.message} bytes"))
+        if self.frames > limits.fragments:
+            self._end(Failure(1008, f"a message may have {limits.fragments} frames"))
+
+    def onMessageFrameData(self, payload: bytes) -> None:
+        """Some payload of a frame, unmasked."""
+        if not payload:
+            return
+        if not self.content:
+            self.content = payload
+            return
+        if isinstance(self.content, bytes):
+            self.content = bytearray(self.content)
+        if not self.is_binary:
+            self._validate(payload)
+        self.content += payload
+
+    def _validate(self, payload: bytes) -> None:
+        # Text that comes in pieces is refused at its first bad byte, not at the message's end.
+        try:
+            if self.validator is None:
+                self.validator = _new_utf8_decoder()
+                self.validator.decode(bytes(self.content))
+            self.validator.decode(payload)
+        except UnicodeDecodeError:
+            self._end(Failure(1007, "text must be UTF-8"))
+
+    def onMessageFrameEnd(self) -> None:
+        """Nothing is known at a frame's end that was not before."""
+
+    def onMessageEnd(self) -> None:
+        """The last frame of a message has ended."""
+        content, self.content = bytes(self.content), b""
+        if self.is_binary:
+            self.events.append(Binary(content))
+            return
+        try:
+            self.events.append(Text(content.decode()))
+        except UnicodeDecodeError:
+            self._end(Failure(1007, "text must be UTF-8"))
+
+    # -- control frames -------------------------------------------------------------------------
+
+    def onPing(self, payload: bytes) -> None:
+        """A ping came."""
+        self.events.append(Ping(payload))
+
+    def onPong(self, payload: bytes) -> None:
+        """A pong came."""
+        self.events.append(Pong(payload))
+
+    def onCloseFrame(self, code: int | None, reasonRaw: bytes | None) -> None:
+        """A close frame came; a payload of one byte was refused before."""
+        if code is not None and not is_close_code(code):
+            self._end(Failure(1002, "invalid close code"))
+        try:
+            reason = (reasonRaw or b"").decode()
+        except UnicodeDecodeError:
+            self._end(Failure(1007, "a reason must be UTF-8"))
+        self._end(Closed(code, reason))
+
+    def sendCloseFrame(
+        self, code: int | None = None, reasonUtf8: bytes | None = None, isReply: bool = False
+    ) -> None:
+        """Autobahn wants to fail the connection."""
+        self._end(Failure(code or 1002, (reasonUtf8 or b"").decode()))
+
+
+def _make_factory() -> Any:
+    # The reactor is named so that Autobahn does not import the global one; it is never used.
+    new_factory: Any = WebSocketServerFactory
+    factory = new_factory(reactor=object())
+    factory.protocol = _Reader
+    factory.setProtocolOptions(
+        versions=[13],
+        failByDrop=False,
+        openHandshakeTimeout=0,
+        closeHandshakeTimeout=0,
+        autoPingInterval=0,
+        utf8validateIncoming=False,
+        tcpNoDelay=False,
+    )
+    return factory
+
+
+_NOWHERE = _NowhereTransport()
+_FACTORY = _make_factory()
+
+
+class AutobahnEngine(Engine):
+    """An engine over Autobahn's protocol."""
+
+    __slots__ = ("_reader",)
+
+    def __init__(self, limits: Limits) -> None:
+        reader: Any = _FACTORY.buildProtocol(None)
+        reader.limits = limits
+        reader.events = []
+        reader.makeConnection(_NOWHERE)
+        reader.dataReceived(_REQUEST)
+        self._reader = reader
+
+    def feed(self, data: bytes) -> list[Event]:
+        """See :meth:`daphne.protocol.engine.Engine.feed`."""
+        reader = self._reader
+        if reader is None:
+            return []
+        try:
+            if len(data) <= _PIECE:
+                reader.read(data)
+            else:
+                for start in range(0, len(data), _PIECE):
+                    reader.read(data[start : start + _PIECE])
+        except _EndOfInput:
+            self._reader = None
+        events: list[Event] = reader.events
+        if events:
+            reader.events = []
+        return events
+
+
+def make_engine(limits: Limits) -> Engine:
+    """An engine for one connection whose handshake is done."""
+    return AutobahnEngine(limits)

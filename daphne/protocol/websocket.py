@@ -1,0 +1,474 @@
+"""The core of a WebSocket connection, from the request of its handshake to its end.
+
+Theory of operation. The core is made from the head of an upgrade request and goes through four
+states:
+
+``CONNECTING``
+    ``websocket.connect`` was sent, and the handshake pauses until the application answers. What the
+    client sends early is kept, unread. A refusal is a 403, a full channel, a silent application or
+    a server about to stop is a 503.
+``OPEN``
+    The 101 was written. Frames go to the application by a ``MessageStream``; the application's
+    messages become frames.
+``CLOSING``
+    Our close frame was written first. The client's close frame is waited for, its messages are
+    dropped.
+``ENDED``
+    Nothing more is read or written; the stream may still have messages for the layer.
+
+The code in ``websocket.disconnect`` is that of the client's close frame, 1005 where it has none. If
+none came, it is the code that we sent where the client broke a rule or a limit (1002, 1007, 1008,
+1009: then no answer is waited for), and 1006 otherwise.
+
+Codes that the server itself closes with: 1000 after ``websocket_timeout``; 1009 also for a message
+that the layer finds too large; 1011 when the layer fails, 1012 when the server stops, and 1013 when
+the layer is away, the channel stays full for ``websocket_receive_wait``, or the client does not
+read what is sent to it. A client that does not answer pings is dropped.
+
+Reading frames is the engine's, the handshake's rules are in ``handshake``, what replies mean is in
+``replies``.
+"""
+
+import logging
+import secrets
+from collections.abc import Mapping, Sequence
+from enum import IntEnum
+from typing import Any
+
+from channels.exceptions import ChannelFull, LayerUnavailable, MessageTooLarge
+from channels.spec import websocket_connect
+from daphne.protocol.core import ConnectionContext, Core
+from daphne.protocol.engine import (
+    Binary,
+    Closed,
+    Engine,
+    Event,
+    Failure,
+    Limits,
+    Ping,
+    Text,
+    load_engine,
+)
+from daphne.protocol.error_pages import error_response
+from daphne.protocol.frames import Opcode, build_close_frame, build_frame
+from daphne.protocol.handshake import Handshake, HandshakeError, build_acceptance, check_handshake
+from daphne.protocol.head import Head
+from daphne.protocol.message_stream import MessageStream
+from daphne.protocol.operations import (
+    Abort,
+    Close,
+    Log,
+    PauseReading,
+    Register,
+    ResumeReading,
+    Timer,
+    Unregister,
+    Write,
+)
+from daphne.protocol.replies import Reply, Verdict, read_reply
+
+__all__ = ["WebSocketCore"]
+
+_logger = logging.getLogger("daphne.ws_protocol")
+
+#: Bytes of frames waiting for the layer at which the socket is no more read, until none wait.
+_BACKLOG_LIMIT = 64 * 1024
+
+#: Bytes that a client may send before its handshake is accepted; then it is not read.
+_EARLY_LIMIT = 64 * 1024
+
+#: Random bytes in the local part of a reply channel. The server's part in front of it has 128 bits
+#: that cannot be guessed; these keep a late message from reaching a newer socket.
+_LOCAL_BYTES = 8
+
+_PING = Write(build_frame(Opcode.PING, b""))
+
+
+class State(IntEnum):
+    """Where a connection is; see the module's text."""
+
+    CONNECTING = 0
+    OPEN = 1
+    CLOSING = 2
+    ENDED = 3
+
+
+class WebSocketCore(Core):
+    """One WebSocket connection."""
+
+    __slots__ = (
+        "_blocked",
+        "_client",
+        "_early",
+        "_engine",
+        "_handshake",
+        "_head",
+        "_heard",
+        "_local",
+        "_opened",
+        "_path",
+        "_paused",
+        "_pinged",
+        "_room_timer",
+        "_state",
+        "_stream",
+        "_unread",
+    )
+
+    def __init__(self, context: ConnectionContext, head: Head) -> None:
+        """``head`` is a request whose Upgrade header names websocket and that has no body."""
+        super().__init__(context)
+        #: The request, until the application was asked.
+        self._head: Head | None = head
+        self._path = head.path
+        self._client = f"{head.client[0]}:{head.client[1]}" if head.client else None
+        self._state = State.CONNECTING
+        self._local = secrets.token_hex(_LOCAL_BYTES)
+        self._stream = MessageStream(self.emit, context.reply_prefix + self._local, head.path)
+        self._handshake: Handshake | None = None
+        self._engine: Engine | None = None
+        self._early = b""
+        #: Whether the handshake was accepted.
+        self._opened = False
+        #: Whether we asked not to be given more of what the client sends.
+        self._paused = False
+        #: When the client was last heard, and whether a ping was sent since.
+        self._heard = 0.0
+        self._pinged = False
+        #: Whether the deadline for a full channel is armed.
+        self._room_timer = False
+        #: Whether the transport's buffer is full, and what was written since.
+        self._blocked = False
+        self._unread = 0
+
+    # -- the handshake --------------------------------------------------------------------------
+
+    def connection_made(self) -> None:
+        """Check the request and ask the application."""
+        options, head = self.context.options, self._head
+        if head is None:
+            return
+        self._head = None
+        try:
+            self._handshake = check_handshake(head, options.ws_protocols)
+        except HandshakeError as error:
+            self._state = State.ENDED
+            self._refuse(error.status, f"WebSocket handshake: {error.reason}.", error.headers)
+            return
+        self._log("connecting")
+        self.emit(Register(self._local))
+        self._stream.connect(
+            websocket_connect(
+                self.context.reply_prefix + self._local,
+                head.path,
+                [list(pair) for pair in head.headers],
+                head.query_string,
+                head.root_path,
+                "wss" if head.scheme in ("https", "wss") else "ws",
+                head.client,
+                head.server,
+            )
+        )
+        self._arm("connect", options.websocket_connect_timeout)
+
+    def _accept(self, handshake: Handshake, reply: Reply) -> None:
+        options = self.context.options
+        self._state = State.OPEN
+        self._opened = True
+        self._handshake = None
+        self.emit(Write(build_acceptance(handshake, options.server_name)))
+        self._engine = load_engine()(
+            Limits(
+                frame=options.websocket_max_frame,
+                message=options.websocket_max_message,
+                fragments=options.websocket_max_fragments,
+            )
+        )
+        self.emit(Timer("connect", None))
+        self._arm("lifetime", options.websocket_timeout)
+        self._hear()
+        self._arm("ping", options.ping_interval)
+        self._log("connected")
+        self._send(reply)
+        early, self._early = self._early, b""
+        if early:
+            self._read(early)
+        self._balance()
+
+    def _reject(self, status: int, detail: str) -> None:
+        """Refuse a handshake that the application heard of, or was to hear of."""
+        self._refuse(status, detail)
+        self._finish(1006)
+        self._log("rejected")
+
+    def _refuse(
+        self, status: int, detail: str, headers: Sequence[tuple[bytes, bytes]] = ()
+    ) -> None:
+        page = error_response(
+            status,
+            detail,
+            now=self.context.now(),
+            server_name=self.context.options.server_name,
+            headers=headers,
+        )
+        self.emit(Write(page))
+        self.emit(Close())
+
+    # -- from the client ------------------------------------------------------------------------
+
+    def receive_data(self, data: bytes) -> None:
+        """Bytes from the client: frames, or too early."""
+        if self._state is State.CONNECTING:
+            self._early += data
+            if len(self._early) >= _EARLY_LIMIT:
+                self._pause()
+        elif self._state is not State.ENDED:
+            self._hear()
+            self._read(data)
+            self._balance()
+
+    def receive_eof(self) -> None:
+        """The client closed its side without a close frame, which ends a WebSocket."""
+        if self._state is not State.ENDED:
+            self.emit(Close())
+            self.connection_lost()
+
+    def connection_lost(self) -> None:
+        """The connection is gone; the application hears the frames that came before."""
+        if self._state is State.ENDED:
+            return
+        if self._state is State.CONNECTING:
+            self._log("rejected")
+        self._finish(1006)
+
+    def _read(self, data: bytes) -> None:
+        if self._engine is not None:
+            for event in self._engine.feed(data):
+                self._handle(event)
+
+    def _handle(self, event: Event) -> None:
+        if isinstance(event, Text | Binary):
+            if self._state is State.OPEN:
+                self._stream.receive(event.data)
+        elif isinstance(event, Ping):
+            if self._state is State.OPEN:
+                self._write(Write(build_frame(Opcode.PONG, event.payload)))
+        elif isinstance(event, Closed):
+            if self._state is State.OPEN:
+                self.emit(Write(build_close_frame(event.code)))
+            self._hang_up(1005 if event.code is None else event.code)
+        elif isinstance(event, Failure):
+            if self._state is State.OPEN:
+                self.emit(Write(build_close_frame(event.code, event.reason)))
+            self._hang_up(event.code)
+
+    # -- to the client --------------------------------------------------------------------------
+
+    def deliver(self, local: str, message: Mapping[str, Any], shared: dict[Any, Any]) -> None:
+        """A Send/Close/Accept message of the application."""
+        reply = read_reply(message, shared)
+        if reply is None:
+            return
+        if self._state is State.OPEN:
+            self._send(reply)
+        elif self._state is State.CONNECTING and self._handshake is not None:
+            if reply.verdict is Verdict.ACCEPT:
+                self._accept(self._handshake, reply)
+            elif reply.verdict is Verdict.REJECT:
+                self._reject(403, "The application refused this WebSocket.")
+
+    def _send(self, reply: Reply) -> None:
+        if reply.write is not None:
+            self._write(reply.write)
+        if reply.close is not None:
+            self._close(reply.close)
+
+    def _write(self, operation: Write) -> None:
+        self.emit(operation)
+        if self._blocked:
+            self._unread += len(operation.data)
+            if self._unread > self.context.options.websocket_write_limit:
+                _logger.warning("%s does not read; closing its WebSocket", self._client)
+                self._close(1013, "too slow")
+
+    def pause_writing(self) -> None:
+        """The transport's buffer is full: count from here."""
+        self._blocked = True
+        self._unread = 0
+
+    def resume_writing(self) -> None:
+        """The transport's buffer is empty."""
+        self._blocked = False
+
+    def drained(self, count: int) -> None:
+        """Some of what waited has left."""
+        if self._blocked:
+            self._unread = max(0, self._unread - count)
+
+    # -- the end --------------------------------------------------------------------------------
+
+    def _close(self, code: int, reason: str = "") -> None:
+        """Begin the closing handshake."""
+        if self._state is not State.OPEN:
+            return
+        self._state = State.CLOSING
+        self.emit(Write(build_close_frame(code, reason)))
+        self.emit(Timer("ping", None))
+        self.emit(Timer("lifetime", None))
+        self._arm("close", self.context.options.websocket_close_timeout)
+        self._resume()
+
+    def _hang_up(self, code: int) -> None:
+        """Both sides have said what they had to say."""
+        self.emit(Close())
+        self._finish(code)
+
+    def _finish(self, code: int) -> None:
+        """Nothing more is read or written; the application hears so after its frames."""
+        self._state = State.ENDED
+        self._engine = None
+        self._early = b""
+        for name in ("connect", "ping", "lifetime", "close", "room"):
+            self.emit(Timer(name, None))
+        self.emit(Unregister(self._local))
+        if self._opened:
+            self._log("disconnected")
+        self._stream.end(code)
+
+    def shutdown(self) -> None:
+        """The server stops, or lost the layer: the client had better connect again."""
+        if self._state is State.CONNECTING:
+            self._reject(503, "The server is restarting.")
+        else:
+            self._close(1012, "server restart")
+
+    # -- from the channel layer -----------------------------------------------------------------
+
+    def sent(self, key: object) -> None:
+        """The layer took the message under way."""
+        self._stream.sent()
+        if self._room_timer:
+            self._room_timer = False
+            self.emit(Timer("room", None))
+        self._balance()
+
+    def send_failed(self, key: object, error: Exception) -> None:
+        """The layer refused the message under way."""
+        connecting = self._stream.connecting
+        self._stream.failed(error)
+        if self._state is State.ENDED:
+            return
+        if connecting:
+            self._connect_failed(error)
+        elif isinstance(error, ChannelFull):
+            self._wait_for_room()
+        else:
+            self._receive_failed(error)
+
+    def room(self, key: object) -> None:
+        """There may be room for the frame that waits."""
+        self._stream.room()
+
+    def _connect_failed(self, error: Exception) -> None:
+        if not isinstance(error, ChannelFull):
+            _logger.error("A WebSocket was refused: websocket.connect failed: %r", error)
+        if self._state is State.CONNECTING:
+            self._reject(503, "Connection queue full.")
+        else:  # somebody accepted it by a group before the layer answered
+            self._close(1013, "queue full")
+
+    def _wait_for_room(self) -> None:
+        self._balance()
+        if not self._room_timer:
+            self._room_timer = True
+            self._arm("room", self.context.options.websocket_receive_wait)
+
+    def _receive_failed(self, error: Exception) -> None:
+        _logger.error("A WebSocket is closed: websocket.receive failed: %r", error)
+        if isinstance(error, MessageTooLarge):
+            self._close(1009, "message too large")
+        elif isinstance(error, LayerUnavailable):
+            self._close(1013, "try again later")
+        else:
+            self._close(1011, "internal error")
+
+    def _balance(self) -> None:
+        """Read no more while the layer is behind, and again once it has caught up."""
+        if self._state is not State.OPEN:
+            return
+        if self._stream.waiting or self._stream.backlog > _BACKLOG_LIMIT:
+            self._pause()
+        elif self._stream.backlog == 0:
+            self._resume()
+
+    def _pause(self) -> None:
+        if not self._paused:
+            self._paused = True
+            self.emit(PauseReading())
+
+    def _resume(self) -> None:
+        if self._paused:
+            self._paused = False
+            self._hear()
+            self.emit(ResumeReading())
+
+    # -- time -----------------------------------------------------------------------------------
+
+    def _arm(self, name: str, seconds: float | None) -> None:
+        """Arm a deadline; None and, for pings, 0 mean that there is none."""
+        if seconds:
+            self.emit(Timer(name, self.context.clock() + seconds))
+
+    def timer(self, name: str) -> None:
+        """A deadline has passed."""
+        if self._state is State.ENDED:
+            return
+        if name == "connect":
+            _logger.warning("No answer to websocket.connect in time; refusing %s", self._client)
+            self._reject(503, "The application did not answer in time.")
+        elif name == "ping":
+            self._keep_alive()
+        elif name == "lifetime":
+            self._close(1000)
+        elif name == "close":
+            self._drop()
+        elif name == "room":
+            self._room_timer = False
+            _logger.warning("websocket.receive stays full; closing the socket of %s", self._client)
+            self._stream.drop()
+            self._close(1013, "queue full")
+
+    def _hear(self) -> None:
+        """The client gave a sign of life: if a ping waited for it, the next one is due later."""
+        self._heard = self.context.clock()
+        if self._pinged:
+            self._pinged = False
+            self._arm("ping", self.context.options.ping_interval)
+
+    def _keep_alive(self) -> None:
+        """Ping after silence, drop a client that is silent after a ping.
+
+        While the socket is not read, nothing can be heard, so nothing is concluded.
+        """
+        interval = self.context.options.ping_interval
+        if self._state is not State.OPEN or not interval:
+            return
+        if self._paused:
+            self._hear()
+        if self._pinged:
+            self._drop()
+        elif (due := self._heard + interval) > self.context.clock():
+            self.emit(Timer("ping", due))
+        else:
+            self.emit(_PING)
+            self._pinged = bool(self.context.options.ping_timeout)
+            self._arm("ping", self.context.options.ping_timeout or interval)
+
+    def _drop(self) -> None:
+        self.emit(Abort())
+        self._finish(1006)
+
+    # -- reports --------------------------------------------------------------------------------
+
+    def _log(self, action: str) -> None:
+        self.emit(Log("websocket", action, {"path": self._path, "client": self._client}))
