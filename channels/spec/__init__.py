@@ -19,6 +19,7 @@ from channels.spec.delay import (
     check_delay,
     delay,
 )
+from channels.spec.formats import safe_headers
 from channels.spec.http import (
     BODY_CHUNK,
     HTTP_DISCONNECT,
@@ -31,6 +32,7 @@ from channels.spec.http import (
     HttpRequest,
     HttpRequestBodyChunk,
     HttpResponse,
+    HttpResponseAborted,
     HttpResponseChunk,
     HttpServerPush,
     check_http_credit,
@@ -46,6 +48,7 @@ from channels.spec.http import (
     http_request,
     http_request_body_chunk,
     http_response,
+    http_response_aborted,
     http_response_chunk,
     http_server_push,
 )
@@ -89,6 +92,7 @@ __all__ = [
     "HttpRequest",
     "HttpRequestBodyChunk",
     "HttpResponse",
+    "HttpResponseAborted",
     "HttpResponseChunk",
     "HttpServerPush",
     "RESPONSE_PREFIX",
@@ -125,8 +129,10 @@ __all__ = [
     "http_request",
     "http_request_body_chunk",
     "http_response",
+    "http_response_aborted",
     "http_response_chunk",
     "http_server_push",
+    "safe_headers",
     "udp_receive",
     "udp_send",
     "websocket_connect",

@@ -27,6 +27,7 @@ __all__ = [
     "optional",
     "request_headers",
     "response_headers",
+    "safe_headers",
     "text",
     "whole_number",
 ]
@@ -175,19 +176,23 @@ def request_headers(value: object) -> bool:
 
 
 def response_headers(value: object) -> bool:
-    """Pairs of byte strings that can be written as header lines and nothing else.
+    """Pairs of byte strings that can be written as header lines and nothing else."""
+    return _pairs(value) and safe_headers(value)
+
+
+def safe_headers(pairs: Sequence[Sequence[bytes]]) -> bool:
+    """Whether no header could split a response.
 
     Names are tokens, in any case; no value holds CR, LF or NUL, with which an application could be
     made to write further headers or a second response.
     """
-    if not _pairs(value):
-        return False
-    names = [pair[0] for pair in value]
-    if not names:
+    if not pairs:
         return True
-    if not all(names) or not _TOKENS.fullmatch(b"-".join(names)):
+    names = [name for name, _ in pairs]
+    # Joined, because one search over all is cheaper than one for each; an empty name would hide.
+    if not _TOKENS.fullmatch(b"-".join(names)) or b"" in names:
         return False
-    return not _SPLITTING.search(b" ".join([pair[1] for pair in value]))
+    return not _SPLITTING.search(b" ".join([value for _, value in pairs]))
 
 
 def _pairs(value: object) -> TypeGuard[Sequence[Sequence[bytes]]]:

@@ -40,6 +40,7 @@ __all__ = [
     "HttpRequest",
     "HttpRequestBodyChunk",
     "HttpResponse",
+    "HttpResponseAborted",
     "HttpResponseChunk",
     "HttpServerPush",
     "check_http_credit",
@@ -55,6 +56,7 @@ __all__ = [
     "http_request",
     "http_request_body_chunk",
     "http_response",
+    "http_response_aborted",
     "http_response_chunk",
     "http_server_push",
 ]
@@ -120,6 +122,12 @@ class HttpResponseChunk(TypedDict):
 
     content: NotRequired[bytes]
     more_content: NotRequired[bool]
+
+
+class HttpResponseAborted(TypedDict):
+    """The rest of a streamed response will never come (:func:`http_response_aborted`)."""
+
+    closed: bool
 
 
 class HttpServerPush(TypedDict):
@@ -346,6 +354,15 @@ def check_http_response_chunk(message: Message, strict: bool = False) -> HttpRes
     ``strict`` refuses unknown keys. Raises ``InvalidMessage``.
     """
     return cast(HttpResponseChunk, _RESPONSE_CHUNK.check(message, strict))
+
+
+def http_response_aborted() -> HttpResponseAborted:
+    """Build the message that a response has failed midway, so that no client takes it for whole.
+
+    An addition of this package, in the manner of body chunks; it is sent only to servers that have
+    a :func:`credit_channel`.
+    """
+    return {"closed": True}
 
 
 def http_server_push(

@@ -1,0 +1,107 @@
+"""Sending a response: one message after the other, as fast as the client takes them.
+
+A full reply channel is waited for. A server of this package also gives credit for the bytes that
+have left for the client, so that a response of any size occupies a bounded part of the layer.
+"""
+
+import logging
+import time
+from collections.abc import Iterable
+from typing import Any
+
+from channels.handler.exchange import receive_within, send_within
+from channels.spec import (
+    RESPONSE_WINDOW,
+    check_http_credit,
+    credit_channel,
+    http_response_aborted,
+)
+
+__all__ = ["ResponseSender"]
+
+logger = logging.getLogger("django.channels")
+
+#: Seconds between looks for a client that is gone, while a response is streamed slowly.
+_LOOK_INTERVAL = 1.0
+
+
+class ResponseSender:
+    """Sends the messages of one response to ``channel``, a :class:`channels.channel.Channel`."""
+
+    #: Seconds that a full reply channel is waited for: the time after which its messages expire by
+    #: default, so that nobody reads it any more.
+    room_timeout: float = 60
+
+    #: Seconds without any credit after which a client counts as stalled: twice what servers wait.
+    credit_timeout: float = 240
+
+    def __init__(self, channel: Any, layer: Any) -> None:
+        self._channel = channel
+        self._layer = layer
+        self._credit_channel = credit_channel(channel.name)
+        self._outstanding = 0
+        self._next_look = time.monotonic() + _LOOK_INTERVAL
+        self._client_gone = False
+
+    def send_all(self, messages: Iterable[dict[str, Any]]) -> None:
+        """Send each message; stop where the client is gone, or takes nothing for too long."""
+        for message in messages:
+            size = len(message.get("content", b""))
+            if not self._has_credit(size) or not self._send(message):
+                return self._give_up()
+            self._outstanding += size
+
+    def _send(self, message: dict[str, Any]) -> bool:
+        return send_within(
+            lambda content: self._channel.send(content, immediately=True),
+            message,
+            self._layer,
+            self._channel.name,
+            self.room_timeout,
+        )
+
+    def _has_credit(self, size: int) -> bool:
+        """Whether ``size`` more bytes may be sent; waits for it where the window is used up."""
+        if self._credit_channel is None or self._outstanding == 0:
+            return True
+        # A quarter of the window may be on its way without its credit being sent yet.
+        limit = max(RESPONSE_WINDOW - size, RESPONSE_WINDOW // 4)
+        self._look()
+        while self._outstanding > limit and not self._client_gone:
+            if not self._take_credit(self.credit_timeout):
+                return False
+        return not self._client_gone
+
+    def _look(self) -> None:
+        """Take what credit there is without waiting, once in a while."""
+        now = time.monotonic()
+        if now >= self._next_look:
+            self._next_look = now + _LOOK_INTERVAL
+            while not self._client_gone and self._take_credit(0):
+                pass
+
+    def _take_credit(self, timeout: float) -> bool:
+        """Take one credit message; False where none came within ``timeout`` seconds."""
+        message = receive_within(self._layer, str(self._credit_channel), timeout)
+        if message is None:
+            return False
+        credit = check_http_credit(message)
+        self._outstanding = max(0, self._outstanding - credit["bytes"])
+        self._client_gone = credit["closed"]
+        return True
+
+    def _give_up(self) -> None:
+        if self._client_gone:
+            return logger.debug("The client of %s is gone", self._channel.name)
+        logger.error(
+            "The response to %s was given up: its server or its client took nothing of it any more",
+            self._channel.name,
+        )
+        if self._credit_channel is not None:
+            send_within(
+                lambda content: self._channel.send(content, immediately=True),
+                dict(http_response_aborted()),
+                self._layer,
+                self._channel.name,
+                0,
+            )

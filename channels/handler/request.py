@@ -1,0 +1,209 @@
+"""The Django request that is made of an ``http.request`` message.
+
+Equal in all its public attributes to what ``django.core.handlers.wsgi.WSGIRequest`` makes of the
+same request. Also used for the handshake of a WebSocket, which has no method and no body of its
+own.
+"""
+
+import functools
+import sys
+from collections.abc import Iterable
+from typing import Any
+
+from django.conf import settings
+from django.http import HttpRequest, QueryDict, parse_cookie
+from django.utils.datastructures import MultiValueDict
+from django.utils.functional import cached_property
+
+from channels.exceptions import InvalidMessage, RequestAborted, RequestTimeout, ResponseLater
+from channels.handler.body import open_body
+
+__all__ = ["AsgiRequest", "get_script_name"]
+
+#: Header names whose META keys are remembered: many more than browsers and proxies use.
+_KNOWN_NAMES = 256
+
+
+class AsgiRequest(HttpRequest):
+    """The request of ``message``, a :class:`channels.message.Message`.
+
+    ``message`` and ``reply_channel`` are kept as attributes. Header names that hold an underscore
+    are left out: they could pass for the hyphenated header of a proxy. Raises ``InvalidMessage``
+    where the message lacks a path or a method, ``UnicodeDecodeError`` where a path of bytes is not
+    UTF-8.
+    """
+
+    # Attributes of HttpRequest that its type stubs do not know.
+    _encoding: str | None
+    _files: MultiValueDict[str, Any]
+
+    #: Seconds that reading the body waits for its next part, after which it raises RequestTimeout.
+    body_receive_timeout: float = 60
+
+    # The exceptions by which a view, or the reading of the body in it, ends without a usual
+    # response.
+    ResponseLater = ResponseLater
+    RequestTimeout = RequestTimeout
+    RequestAborted = RequestAborted
+
+    #: The exception of those three with which the request ended; the handler sets it.
+    ending: Exception | None = None
+
+    def __init__(self, message: Any) -> None:
+        content = message.content
+        self.message = message
+        self.reply_channel = message.reply_channel
+        self.resolver_match = None
+        self._read_started = False
+        self._query = content.get("query_string") or b""
+        try:
+            path, self.method = content["path"], content["method"].upper()
+        except KeyError as missing:
+            raise InvalidMessage(
+                f"a request needs the key {missing} in its message (ASGI spec, HTTP, Request)"
+            ) from None
+        self.script_name = get_script_name(content)
+        self.path_info = _path_info(_text(path), _text(content.get("root_path")), self.script_name)
+        prefix = self.script_name.rstrip("/")
+        self.path = f"{prefix}/{self.path_info.replace('/', '', 1)}"
+        self.META = self._make_meta(content)
+        if "CONTENT_TYPE" in self.META:
+            self._set_content_type_params(self.META)  # type: ignore[attr-defined]
+        else:
+            self.content_type, self.content_params = "", {}
+        self._stream = open_body(  # type: ignore[assignment]
+            content.get("body") or b"",
+            content.get("body_channel"),
+            message.channel_layer,
+            self.body_receive_timeout,
+            self._announced_length(),
+        )
+
+    def _make_meta(self, content: dict[str, Any]) -> dict[str, Any]:
+        query = self._query
+        meta = {
+            "REQUEST_METHOD": self.method,
+            "SCRIPT_NAME": self.script_name,
+            "PATH_INFO": self.path_info,
+            "QUERY_STRING": query if isinstance(query, str) else query.decode("latin-1"),
+            "SERVER_PROTOCOL": f"HTTP/{content.get('http_version', '1.1')}",
+            "wsgi.url_scheme": content.get("scheme") or "http",
+            "wsgi.multithread": True,
+            "wsgi.multiprocess": True,
+        }
+        server = content.get("server") or ("unknown", 0)
+        meta["SERVER_NAME"], meta["SERVER_PORT"] = server[0], str(server[1])
+        client = content.get("client")
+        if client:
+            meta["REMOTE_ADDR"] = meta["REMOTE_HOST"] = client[0]
+            meta["REMOTE_PORT"] = client[1]
+        headers = content.get("headers") or ()
+        _add_headers(meta, headers.items() if isinstance(headers, dict) else headers)
+        return meta
+
+    def _announced_length(self) -> int | None:
+        length = self.META.get("CONTENT_LENGTH", "")
+        return int(length) if length.isascii() and length.isdigit() else None
+
+    def _get_scheme(self) -> str:
+        scheme: str = self.META["wsgi.url_scheme"]
+        return scheme
+
+    @cached_property
+    def GET(self) -> QueryDict:  # type: ignore[override]
+        """The parameters of the query string."""
+        return QueryDict(self._query, encoding=self._encoding)
+
+    @cached_property
+    def COOKIES(self) -> dict[str, str]:  # type: ignore[override]
+        """The cookies; their bytes are read as UTF-8."""
+        raw: str = self.META.get("HTTP_COOKIE", "")
+        return parse_cookie(raw.encode("latin-1").decode(errors="replace")) if raw else {}
+
+    def _get_post(self) -> QueryDict:
+        if not hasattr(self, "_post"):
+            self._load_post_and_files()
+        return self._post
+
+    def _set_post(self, post: QueryDict) -> None:
+        self._post = post
+
+    #: The fields of a form.
+    POST = property(_get_post, _set_post)
+
+    @property
+    def FILES(self) -> MultiValueDict[str, Any]:  # type: ignore[override]
+        """The uploaded files of a form."""
+        if not hasattr(self, "_files"):
+            self._load_post_and_files()
+        return self._files
+
+    def parse_file_upload(self, META: Any, post_data: Any) -> Any:
+        """Parse a multipart body, also one whose length was not announced (chunked encoding).
+
+        Upload handlers are then told a length above any limit, so that files go to disk.
+        """
+        if not META.get("CONTENT_LENGTH"):
+            META = {**META, "CONTENT_LENGTH": str(sys.maxsize)}
+        return super().parse_file_upload(META, post_data)
+
+    def close(self) -> None:
+        """Close the uploaded files and the body."""
+        super().close()
+        self._stream.close()
+
+
+def get_script_name(content: dict[str, Any]) -> str:
+    """The prefix that the application is mounted at: FORCE_SCRIPT_NAME, or the message's root path.
+
+    The root path may be bytes, which it is in ``websocket.connect`` messages.
+    """
+    forced: str | None = settings.FORCE_SCRIPT_NAME
+    return forced if forced is not None else _text(content.get("root_path"))
+
+
+def _text(value: str | bytes | None) -> str:
+    return value.decode() if isinstance(value, bytes) else value or ""
+
+
+def _path_info(path: str, root_path: str, script_name: str) -> str:
+    """The part of the path that the URLconf sees, never empty.
+
+    What stands before it is the root path, or the forced script name; a proxy may have removed it.
+    """
+    for prefix in (root_path.rstrip("/"), script_name.rstrip("/")):
+        if prefix and (path == prefix or path.startswith(prefix + "/")):
+            return path[len(prefix) :] or "/"
+    return path or "/"
+
+
+def _add_headers(meta: dict[str, Any], headers: Iterable[tuple[bytes, bytes]]) -> None:
+    """Put headers into META in one pass.
+
+    Those that repeat are joined at the end, in linear time.
+    """
+    repeated: dict[str, list[str]] = {}
+    for name, value in headers:
+        key = _meta_key(name)
+        if key is None:
+            continue
+        text = value if isinstance(value, str) else value.decode("latin-1")
+        if key not in meta:
+            meta[key] = text
+        elif key in repeated:
+            repeated[key].append(text)
+        else:
+            repeated[key] = [meta[key], text]
+    for key, values in repeated.items():
+        # Cookies are the one header that commas do not join (RFC 9113, 8.2.3).
+        meta[key] = ("; " if key == "HTTP_COOKIE" else ",").join(values)
+
+
+@functools.lru_cache(maxsize=_KNOWN_NAMES)
+def _meta_key(name: bytes | str) -> str | None:
+    """The META key of a header; None for a name that could pass for another one's."""
+    text = name if isinstance(name, str) else name.decode("latin-1")
+    if "_" in text:
+        return None
+    key = text.upper().replace("-", "_")
+    return key if key in ("CONTENT_TYPE", "CONTENT_LENGTH") else f"HTTP_{key}"

@@ -1,0 +1,41 @@
+"""Static files for development, as ``django.contrib.staticfiles`` serves them.
+
+What lies under ``STATIC_URL`` is found by the staticfiles finders, without ``DEBUG`` too;
+everything else goes to the views. ``runserver`` uses the consumer; a deployment has a web server
+for this.
+"""
+
+from typing import Any
+from urllib.parse import urlparse
+
+from django.contrib.staticfiles.handlers import StaticFilesHandlerMixin
+
+from channels.handler import AsgiHandler, ViewConsumer
+
+__all__ = ["StaticFilesConsumer", "StaticFilesHandler"]
+
+
+class StaticFilesHandler(StaticFilesHandlerMixin, AsgiHandler):
+    """An ``AsgiHandler`` that serves the files under ``STATIC_URL`` itself."""
+
+    def __init__(self) -> None:
+        self.base_url = urlparse(self.get_base_url())
+        super().__init__()
+
+    def load_middleware(self, is_async: bool = False) -> None:
+        """Load it: unlike Django's, this handler runs the views itself."""
+        AsgiHandler.load_middleware(self, is_async)
+
+    def get_response(self, request: Any) -> Any:
+        """The file, or its 404 page; for other paths, the view's response."""
+        if self._should_handle(request.path_info):
+            response: Any = super().get_response(request)
+            response._resource_closers.append(request.close)
+            return response
+        return AsgiHandler.get_response(self, request)
+
+
+class StaticFilesConsumer(ViewConsumer):
+    """A ``ViewConsumer`` that serves static files as well."""
+
+    handler_class = StaticFilesHandler
