@@ -8,7 +8,7 @@ from typing import Any
 
 from channels.exceptions import UnsupportedExtension
 
-__all__ = ["EXTENSIONS", "has_extension", "require_extension"]
+__all__ = ["EXTENSIONS", "has_extension", "layer_name", "require_extension"]
 
 #: Every extension that the reference names.
 EXTENSIONS = ("groups", "flush", "statistics", "twisted", "asyncio")
@@ -33,13 +33,14 @@ def require_extension(layer: Any, extension: str, user: str) -> None:
         return
     offered = ", ".join(layer.extensions) or "none"
     raise UnsupportedExtension(
-        f"{user} needs the extension {extension!r}, which the channel layer {_describe(layer)} lacks "
-        f"(it has {offered}); choose another BACKEND in CHANNEL_LAYERS"
+        f"{user} needs the extension {extension!r}, which the channel layer "
+        f"{layer_name(layer)} lacks (it has {offered}); choose another BACKEND in CHANNEL_LAYERS"
     )
 
 
-def _describe(layer: Any) -> str:
-    """The layer's own text where it has one, else its class."""
-    if type(layer).__str__ is not object.__str__:
-        return str(layer)
+def layer_name(layer: Any) -> str:
+    """What errors call ``layer``: its own text where it has one, else its class."""
+    described = str(layer)
+    if described != object.__repr__(layer):
+        return described
     return f"{type(layer).__module__}.{type(layer).__qualname__}"

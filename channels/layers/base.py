@@ -1,0 +1,470 @@
+"""What all channel layers have in common: every rule of the interface once, over a few primitives.
+
+``BaseChannelLayer`` checks names and messages, encodes and decodes, splits process channels into
+queue and local part, counts drops, and builds the blocking, Twisted and asyncio forms of each call.
+A backend stores encoded bytes: it writes the primitives, which ``channels.layers.primitives``
+lists. How messages look as bytes is ``channels.codec``'s matter; ``docs/layers.md`` is the guide
+for writers of layers, and ``channels.layers.conformance`` tests what they wrote.
+"""
+
+import functools
+import importlib
+import math
+import random
+import re
+import time
+import warnings
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from channels import codec, names
+from channels.exceptions import ChannelFull, InvalidStoredMessage, MessageTooLarge
+from channels.layers.capacity import check_capacity, compile_capacities, match_capacity
+from channels.layers.entries import Delivery, Extensions, Received, Stored
+from channels.layers.extensions import require_extension
+from channels.layers.primitives import Primitives
+from channels.layers.statistics import DropCounter
+from channels.layers.waiting import Listening, ThreadWaiter, Waiter
+
+if TYPE_CHECKING:
+    from twisted.internet.defer import Deferred
+
+__all__ = ["RESERVED_KEY", "BaseChannelLayer"]
+
+#: Key that the layers of 1.x used for themselves; it stays refused, so that messages mean the same
+#: everywhere.
+RESERVED_KEY = "__asgi_channel__"
+
+#: Entries that one ``receive_deliveries_twisted`` takes at most.
+_DELIVERIES = 100
+
+#: Lists of channels whose check is remembered, with whose turn it is.
+_LISTENINGS = 256
+
+
+@functools.lru_cache(maxsize=4096)
+def _address(channel: str) -> tuple[str, tuple[str, ...]]:
+    """Check the name; returns its queue and its targets."""
+    names.check_channel_name(channel)
+    queue, local = names.split_name(channel)
+    return queue, ((local,) if names.is_process_channel(queue) else ())
+
+
+def _twisted() -> Any:
+    """The Twisted forms of the calls; a process that never asks for them never loads Twisted."""
+    return importlib.import_module("channels.layers.twisted")
+
+
+class BaseChannelLayer(Primitives):
+    """The base of all channel layers (ASGI spec, Specification Details).
+
+    ``expiry``: seconds until an unread message expires.
+    ``group_expiry``: seconds that a group membership lasts after the latest ``group_add``.
+    ``capacity``: messages that a channel holds; ``channel_capacity`` maps globs or compiled
+    patterns of names to other capacities, the first that matches counts.
+    ``message_limit``: bytes of an encoded message.
+    ``drop_rate``: share of sends, from 0 to 1, that are dropped on purpose, to test how an
+    application takes losses. For development and tests only: ``channels.asgi`` refuses it where
+    ``DEBUG`` is off.
+
+    Raises ``ValueError`` for arguments out of range.
+    """
+
+    ChannelFull = ChannelFull
+    MessageTooLarge = MessageTooLarge
+
+    #: Whether the layer lives in one process, so that servers and workers must share it.
+    is_local = False
+
+    #: The extensions that layers of this class have.
+    provides: tuple[str, ...] = ("groups", "flush", "statistics", "twisted", "asyncio")
+
+    def __init__(
+        self,
+        expiry: float = 60,
+        group_expiry: float = 86400,
+        capacity: int = 100,
+        channel_capacity: Mapping[str | re.Pattern[str], int] | None = None,
+        *,
+        message_limit: int = codec.DEFAULT_LIMIT,
+        drop_rate: float = 0.0,
+    ) -> None:
+        for name, seconds in (("expiry", expiry), ("group_expiry", group_expiry)):
+            if not seconds > 0:
+                raise ValueError(f"{name} must be a positive number of seconds, not {seconds!r}")
+        if not 0 <= drop_rate <= 1:
+            raise ValueError(f"drop_rate must be from 0 to 1, not {drop_rate!r}")
+        self.expiry = expiry
+        self.group_expiry = group_expiry
+        self.capacity = check_capacity(capacity, "capacity")
+        self.channel_capacity = self.compile_capacities(channel_capacity)
+        self.message_limit = message_limit
+        self.drop_rate = drop_rate
+        self.extensions = Extensions(self.provides)
+        #: Changes with every ``interrupt``; see there.
+        self.interruption = object()
+        self._drops = DropCounter()
+        self._blocked: dict[Waiter, None] = {}
+        self._listenings: dict[tuple[str, ...], Listening] = {}
+
+    # Sending and receiving
+
+    def send(self, channel: str, message: dict[str, Any]) -> None:
+        """Put ``message`` onto ``channel``. Never blocks.
+
+        Raises ``ChannelFull``, ``MessageTooLarge``, ``TypeError`` for a bad name or a value that
+        cannot be sent, and ``ValueError`` for the reserved key.
+        """
+        queue, targets = self._address(channel)
+        body = self._encode(message)
+        if self.drop_rate and self._drops_on_purpose(queue, 1):
+            return
+        if not self._push(queue, targets, body):
+            raise self.ChannelFull(
+                f"channel {queue!r} is at its capacity of {self.get_capacity(queue)} message(s): "
+                "its reader is slower than its senders, or not there"
+            )
+
+    def receive(
+        self,
+        channels: Collection[str],
+        block: bool = False,
+        timeout: float | None = None,
+        *,
+        interruption: object | None = None,
+    ) -> Received:
+        """The next message of any of ``channels``, with the full name of the channel that it was
+        sent to.
+
+        Process channels are listened to by their name up to the ``!``. Returns ``(None, None)``
+        where there is no message: at once, or with ``block`` after ``timeout`` seconds (None: no
+        limit) and when a flush or ``interrupt`` woke it. ``interruption`` is for callers that stop
+        by a flag: see ``interrupt``.
+        """
+        listening = self._listening(channels)
+        if not listening.queues:
+            return None, None
+        if interruption is not None and interruption is not self.interruption:
+            return None, None
+        received = self._received(listening)
+        if received is None and block:
+            token = interruption or self.interruption
+            received = self._block(lambda w: self._received(listening, w), timeout, token)
+        return received or (None, None)
+
+    def receive_many(self, channels: Collection[str], block: bool = False) -> Received:
+        """The old name of ``receive``."""
+        warnings.warn("receive_many() is now receive()", DeprecationWarning, stacklevel=2)
+        return self.receive(channels, block)
+
+    def new_channel(self, pattern: str) -> str:
+        """A fresh name: ``pattern``, which ends with ``?`` or ``!``, and a random part of 128 bits.
+
+        Raises ``TypeError`` for any other pattern.
+        """
+        if not isinstance(pattern, str) or pattern[-1:] not in {"?", "!"}:
+            raise TypeError(
+                f"the pattern of a new channel must end with '?' or '!', not {pattern!r}"
+            )
+        while True:
+            name = pattern + names.random_part()
+            names.check_channel_name(name)
+            if not self._exists(name):
+                return name
+
+    def interrupt(self) -> None:
+        """Make every receive of this layer object that is blocked return ``(None, None)``. No
+        message is lost.
+
+        Takes no lock, so it may be called in a signal handler and by any thread. It has no effect
+        on receives that begin later. A loop that ends by a flag would miss an interrupt that comes
+        after it looked at the flag and before it blocks; so it reads the token first::
+
+            while True:
+                token = layer.interruption
+                if self.stopped:  # set before interrupt() is called
+                    break
+                channel, message = layer.receive(channels, block=True, interruption=token)
+        """
+        self.interruption = object()
+        for waiter in list(self._blocked):
+            waiter.notify()
+
+    def wait_for_room(self, channel: str, timeout: float | None = None) -> bool:
+        """Block until a send to ``channel`` may succeed.
+
+        False after ``timeout`` seconds (None: no limit).
+        """
+        queue, _ = self._address(channel)
+        return bool(self._block(lambda waiter: self._room(queue, waiter) or None, timeout, None))
+
+    # Groups
+
+    @property
+    def supports_groups(self) -> bool:
+        """Whether the layer has the groups extension."""
+        return self.supports("groups")
+
+    def group_add(self, group: str, channel: str) -> None:
+        """Make ``channel`` a member of ``group`` for ``group_expiry`` seconds from now."""
+        names.check_group_name(group)
+        queue, targets = self._address(channel)
+        self._group_add(group, queue, targets)
+
+    def group_discard(self, group: str, channel: str) -> None:
+        """Take ``channel`` out of ``group``, if it is a member."""
+        names.check_group_name(group)
+        queue, targets = self._address(channel)
+        self._group_discard(group, queue, targets)
+
+    def group_channels(self, group: str) -> list[str]:
+        """The names of the members of ``group``."""
+        names.check_group_name(group)
+        return self._group_channels(group)
+
+    def send_group(self, group: str, message: dict[str, Any]) -> None:
+        """Send ``message`` to each member of ``group``; members whose channel is full do not get
+        it.
+
+        Raises what ``send`` raises, but never ``ChannelFull``.
+        """
+        names.check_group_name(group)
+        body = self._encode(message)
+        if self.drop_rate and self._drops_on_purpose(group, 1):
+            return
+        for queue, targets in self._push_group(group, body):
+            self._drops.add(queue, targets, "it was full when a group was sent to")
+
+    # Flush, statistics, enumeration
+
+    def flush(self) -> None:
+        """Forget every message and every group; blocked receives return ``(None, None)``."""
+        self._clear()
+        self.interrupt()
+
+    def global_statistics(self) -> dict[str, int | float]:
+        """The statistics of all channels together, with the keys of the reference.
+
+        A message to a group counts once for each queue that it was put into, as it does for
+        capacity.
+        """
+        return self._statistics(None)
+
+    def channel_statistics(self, channel: str) -> dict[str, int | float]:
+        """The statistics of ``channel``.
+
+        The channels of one process share theirs as they share a queue.
+        """
+        return self._statistics(self._address(channel)[0])
+
+    @property
+    def drops(self) -> int:
+        """Messages that this layer object dropped.
+
+        Group members that were full, ``drop_rate``, damaged bytes.
+        """
+        return self._drops.total
+
+    def channels(self) -> list[str]:
+        """The names, up to the ``!``, under which messages wait."""
+        return self._queues()
+
+    def generation(self, channel: str | None = None) -> str:
+        """A value that changes when the layer was emptied: flushed, or started afresh.
+
+        With a process channel it also changes when that channel was evicted because its messages
+        expired unread, which cost its members their groups. An interface server compares it to see
+        that its sockets are worthless.
+        """
+        return self._generation(None if channel is None else self._address(channel)[0])
+
+    # What workers listen to
+
+    def announce_listening(self, listener: str, channels: Iterable[str]) -> None:
+        """Publish that ``listener``, any name unique to the caller, listens to ``channels``.
+
+        None withdraws it.
+        """
+        listened = frozenset(channels)
+        names.check_channel_names(tuple(listened))
+        self._announce(listener, listened)
+
+    def has_listener(self, channel: str) -> bool:
+        """Whether somebody listens to ``channel``; also True where nobody announced anything."""
+        return self._is_listened_to(self._address(channel)[0])
+
+    # Extensions
+
+    def supports(self, extension: str) -> bool:
+        """Whether the layer has ``extension``, in either spelling."""
+        return extension in self.extensions
+
+    def require_extensions(self, extensions: Iterable[str], user: str) -> None:
+        """Raise ``UnsupportedExtension`` where the layer lacks one; ``user`` says who asks."""
+        for extension in extensions:
+            require_extension(self, extension, user)
+
+    # Twisted and asyncio, loaded when first used
+
+    def receive_twisted(self, channels: Collection[str]) -> "Deferred[Received]":
+        """``receive`` that blocks, as a Deferred.
+
+        Cancelling it loses no message. Call it in the reactor's thread.
+        """
+        deferred: Deferred[Received] = _twisted().receive(self, channels)
+        return deferred
+
+    def receive_deliveries_twisted(self, channels: Collection[str]) -> "Deferred[list[Delivery]]":
+        """At least one delivery, or none where a flush or ``interrupt`` woke it.
+
+        Cancelling it loses nothing.
+        """
+        deferred: Deferred[list[Delivery]] = _twisted().receive_deliveries(
+            self, channels, _DELIVERIES
+        )
+        return deferred
+
+    def send_twisted(self, channel: str, message: dict[str, Any]) -> "Deferred[None]":
+        """``send`` as a Deferred, which fails with what ``send`` raises.
+
+        The reactor is never blocked.
+        """
+        deferred: Deferred[None] = _twisted().call(self.send, channel, message)
+        return deferred
+
+    def new_channel_twisted(self, pattern: str) -> "Deferred[str]":
+        """``new_channel`` as a Deferred."""
+        deferred: Deferred[str] = _twisted().call(self.new_channel, pattern)
+        return deferred
+
+    def room_twisted(self, channel: str) -> "Deferred[None]":
+        """Fires when a send to ``channel`` may succeed; may be cancelled."""
+        deferred: Deferred[None] = _twisted().room(self, channel)
+        return deferred
+
+    async def receive_async(self, channels: Collection[str]) -> Received:
+        """``receive`` that blocks, as a coroutine; cancelling it loses no message."""
+        receive = importlib.import_module("channels.layers.asyncio").receive
+        received: Received = await receive(self, channels)
+        return received
+
+    # Names and capacities, as applications of 1.x used them
+
+    compile_capacities = staticmethod(compile_capacities)
+    valid_channel_name = staticmethod(names.is_channel_name)
+    valid_group_name = staticmethod(names.is_group_name)
+    non_local_name = staticmethod(names.queue_name)
+
+    def valid_channel_names(self, channels: Iterable[str], receive: bool = False) -> bool:
+        """Whether each of ``channels`` is valid."""
+        return all(names.is_channel_name(name, receive) for name in channels)
+
+    def get_capacity(self, channel: str) -> int:
+        """The messages that the queue of ``channel`` holds."""
+        return match_capacity(names.queue_name(channel), self.channel_capacity, self.capacity)
+
+    def __str__(self) -> str:
+        return f"{type(self).__module__}.{type(self).__qualname__}"
+
+    # Inner workings
+
+    def _address(self, channel: str) -> tuple[str, tuple[str, ...]]:
+        """The queue of a channel that is sent to, and its targets.
+
+        Raises ``TypeError`` for a bad name.
+        """
+        if (
+            type(channel) is not str
+        ):  # the cache must never see what merely equals a str, or cannot be hashed
+            names.check_channel_name(channel)
+        return _address(channel)
+
+    def _encode(self, message: dict[str, Any]) -> bytes:
+        body = codec.encode(message, self.message_limit)
+        if RESERVED_KEY in message:
+            raise ValueError(f"the message key {RESERVED_KEY!r} is reserved for layers; rename it")
+        return body
+
+    def _listening(self, channels: Collection[str]) -> Listening:
+        """The checked form of the argument of a receive; the same for the same names."""
+        key = tuple(channels) if not isinstance(channels, str) else ()
+        listening = self._listenings.get(key) if key else None
+        if listening is None:
+            names.check_channel_names(channels, receive=True)
+            while len(self._listenings) >= _LISTENINGS:
+                self._listenings.pop(next(iter(self._listenings), ()), None)
+            listening = self._listenings[key] = Listening(key)
+        return listening
+
+    def _received(
+        self, listening: Listening, waiter: Waiter | None = None
+    ) -> tuple[str, dict[str, Any]] | None:
+        """The next message that can be decoded, for one target."""
+        while (stored := self._take_one(listening, waiter)) is not None:
+            message = self._decoded(stored)
+            if message is not None:
+                return stored.queue + "".join(stored.targets), message
+        return None
+
+    def _deliveries(
+        self, listening: Listening, waiter: Waiter | None, limit: int
+    ) -> list[Delivery]:
+        """The next entries, up to ``limit``, without those that cannot be decoded."""
+        while stored := self._take(listening, limit, waiter):
+            decoded = ((entry, self._decoded(entry)) for entry in stored)
+            deliveries = [
+                Delivery(entry.queue, entry.targets, message)
+                for entry, message in decoded
+                if message is not None
+            ]
+            if deliveries:
+                return deliveries
+        return []
+
+    def _decoded(self, stored: Stored) -> dict[str, Any] | None:
+        try:
+            return codec.decode(stored.body)
+        except InvalidStoredMessage as error:
+            self._drops.add(
+                stored.queue, len(stored.targets) or 1, f"its bytes are invalid: {error}"
+            )
+            return None
+
+    def _drops_on_purpose(self, queue: str, count: int) -> bool:
+        if random.random() >= self.drop_rate:
+            return False
+        self._drops.add(queue, count, f"drop_rate is {self.drop_rate}")
+        return True
+
+    def _block(
+        self, attempt: Callable[[Waiter], Any], timeout: float | None, token: object | None
+    ) -> Any:
+        """Repeat ``attempt`` at each wake-up until it gives a value; None after ``timeout`` or an
+        interruption.
+
+        ``token`` is the ``interruption`` that may not change, None where interruptions do not
+        matter.
+        """
+        deadline = math.inf if timeout is None else time.monotonic() + timeout
+        waiter = ThreadWaiter()
+        with self._waiting(waiter):
+            while token is None or token is self.interruption:
+                value = attempt(waiter)
+                if value is not None:
+                    return value
+                left = deadline - time.monotonic()
+                if left <= 0:
+                    return None
+                waiter.wait(left if waiter.look_again is None else min(left, waiter.look_again))
+        return None
+
+    @contextmanager
+    def _waiting(self, waiter: Waiter) -> Iterator[None]:
+        """Have ``interrupt`` know ``waiter`` while it waits, and withdraw it afterwards."""
+        self._blocked[waiter] = None
+        try:
+            yield
+        finally:
+            self._blocked.pop(waiter, None)
+            self._withdraw(waiter)

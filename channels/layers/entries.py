@@ -1,0 +1,46 @@
+"""What passes between the base and its backends, and from a layer to an interface server."""
+
+from typing import Any, NamedTuple
+
+__all__ = ["MAX_TARGETS", "Delivery", "Extensions", "Received", "Stored"]
+
+#: Targets of one fan-out entry, so that an interface server is never given more sockets to write to
+#: at once.
+MAX_TARGETS = 2000
+
+#: What a receive gives: full channel name and message, or twice None.
+Received = tuple[str, dict[str, Any]] | tuple[None, None]
+
+
+class Stored(NamedTuple):
+    """One entry of a queue as a backend hands it out.
+
+    ``targets`` are the local parts, none where the queue belongs to no process; ``body`` is the
+    encoded message.
+    """
+
+    queue: str
+    targets: tuple[str, ...]
+    body: bytes
+
+
+class Delivery(NamedTuple):
+    """One entry as an interface server receives it.
+
+    ``channel`` is the name that it listens to, such as ``daphne.response.ab!``; ``targets`` are the
+    local parts that ``message`` is for, none where the channel belongs to no process.
+    """
+
+    channel: str
+    targets: tuple[str, ...]
+    message: dict[str, Any]
+
+
+class Extensions(list[str]):
+    """The list of extensions.
+
+    ``async``, the reference's other spelling of ``asyncio``, counts as contained.
+    """
+
+    def __contains__(self, name: object) -> bool:
+        return super().__contains__("asyncio" if name == "async" else name)

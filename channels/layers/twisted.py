@@ -1,0 +1,134 @@
+"""Receiving, sending and waiting for room as Twisted Deferreds, for layers whose operations never
+block.
+
+Loaded when first used. The reactor is imported only inside a call, since the import installs one
+and that choice is the application's. Everything here runs in the reactor's thread, but for
+``notify``.
+"""
+
+import importlib
+import threading
+from collections.abc import Callable, Collection
+from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar
+
+from twisted.internet.defer import Deferred, execute
+from twisted.python import threadable
+
+from channels.layers.entries import Delivery, Received
+from channels.layers.waiting import Waiter
+
+if TYPE_CHECKING:
+    from channels.layers.base import BaseChannelLayer
+
+__all__ = ["DeferredWaiter", "call", "receive", "receive_deliveries", "room"]
+
+T = TypeVar("T")
+P = ParamSpec("P")
+
+
+class DeferredWaiter(Waiter, Generic[T]):
+    """The wait of a Deferred: tries at once, then at each wake-up, until ``attempt`` gives a value.
+
+    ``interrupted`` makes what the Deferred gives after an interruption; None where it goes on
+    waiting.
+    """
+
+    __slots__ = ("_attempt", "_interrupted", "_layer", "_reactor", "_timer", "_token", "deferred")
+
+    def __init__(
+        self,
+        layer: "BaseChannelLayer",
+        attempt: Callable[[Waiter], T | None],
+        interrupted: Callable[[], T] | None = None,
+    ) -> None:
+        super().__init__()
+        self._layer = layer
+        self._attempt = attempt
+        self._interrupted = interrupted
+        self._token = layer.interruption
+        self._reactor: Any = importlib.import_module("twisted.internet.reactor")
+        self._timer: Any = None
+        self.deferred: Deferred[T] = Deferred(lambda _: self._end())
+
+    def start(self) -> "Deferred[T]":
+        """Try for the first time."""
+        self._layer._blocked[self] = None
+        self._try()
+        return self.deferred
+
+    def notify(self) -> bool:
+        """Have the reactor try again in its next turn.
+
+        Not within this call, even in the reactor's thread: what a Deferred triggers must not run in
+        the middle of somebody's ``send``.
+        """
+        if threading.get_ident() == threadable.ioThread:
+            self._reactor.callLater(0, self._try)
+        else:
+            self._reactor.callFromThread(self._try)
+        return True
+
+    def _try(self) -> None:
+        if self not in self._layer._blocked:
+            return  # fired or cancelled before this turn came
+        self._cancel_timer()
+        try:
+            value = self._value()
+        except Exception:
+            self._end()
+            self.deferred.errback()
+            return
+        if value is not None:
+            self._end()
+            self.deferred.callback(value)
+        elif self.look_again is not None:
+            self._timer = self._reactor.callLater(self.look_again, self._try)
+
+    def _value(self) -> T | None:
+        if self._interrupted is not None and self._token is not self._layer.interruption:
+            return self._interrupted()
+        return self._attempt(self)
+
+    def _end(self) -> None:
+        self._cancel_timer()
+        self._layer._blocked.pop(self, None)
+        self._layer._withdraw(self)
+
+    def _cancel_timer(self) -> None:
+        timer, self._timer = self._timer, None
+        if timer is not None and timer.active():
+            timer.cancel()
+
+
+def receive(layer: "BaseChannelLayer", channels: Collection[str]) -> "Deferred[Received]":
+    """See ``BaseChannelLayer.receive_twisted``."""
+
+    def attempt(waiter: Waiter) -> Received | None:
+        return layer._received(listening, waiter) if listening.queues else (None, None)
+
+    listening = layer._listening(channels)
+    return DeferredWaiter[Received](layer, attempt, lambda: (None, None)).start()
+
+
+def receive_deliveries(
+    layer: "BaseChannelLayer", channels: Collection[str], limit: int
+) -> "Deferred[list[Delivery]]":
+    """See ``BaseChannelLayer.receive_deliveries_twisted``."""
+
+    def attempt(waiter: Waiter) -> list[Delivery] | None:
+        return layer._deliveries(listening, waiter, limit) or (None if listening.queues else [])
+
+    listening = layer._listening(channels)
+    return DeferredWaiter(layer, attempt, list[Delivery]).start()
+
+
+def room(layer: "BaseChannelLayer", channel: str) -> "Deferred[None]":
+    """See ``BaseChannelLayer.room_twisted``."""
+    queue, _ = layer._address(channel)
+    found = DeferredWaiter(layer, lambda waiter: layer._room(queue, waiter) or None).start()
+    return found.addCallback(lambda _: None)
+
+
+def call(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> "Deferred[T]":
+    """The result of ``function``, which must not block, as a Deferred that has fired."""
+    return execute(function, *args, **kwargs)

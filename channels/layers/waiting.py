@@ -1,0 +1,142 @@
+"""Waiting without polling: one wait of a receiver or sender, and who waits for which channel.
+
+A wake-up says "look again", it never carries a message: a waiter that gives up, or was cancelled,
+loses nothing, and hands a wake-up that it no longer needs to the next in line. The Twisted and
+asyncio forms of a waiter are in ``twisted`` and ``asyncio``; this module knows threads only.
+"""
+
+import math
+import threading
+from collections.abc import Iterable
+
+__all__ = ["Listening", "ThreadWaiter", "Waiter", "WaitingLine"]
+
+
+class Listening:
+    """The queues of a receive and whose turn it is, so that a busy one starves no quiet one."""
+
+    __slots__ = ("_doubled", "_length", "_turn", "queues")
+
+    def __init__(self, queues: Iterable[str]) -> None:
+        #: The names listened to, without duplicates.
+        self.queues = tuple(dict.fromkeys(queues))
+        self._doubled = self.queues * 2
+        self._length = len(self.queues)
+        self._turn = 0
+
+    def in_turn(self) -> tuple[str, ...]:
+        """The names, beginning after the one that was served last."""
+        if self._turn == 0:
+            return self.queues
+        return self._doubled[self._turn : self._turn + self._length]
+
+    def served(self, position: int) -> None:
+        """Note that the queue at ``position`` of the latest ``in_turn`` was served."""
+        self._turn = (self._turn + position + 1) % self._length
+
+
+class Waiter:
+    """One wait. What it waits for is written down in a ``WaitingLine``, under the layer's lock."""
+
+    __slots__ = ("line", "look_again", "names", "owed")
+
+    def __init__(self) -> None:
+        #: The line in which it stands or stood last.
+        self.line: WaitingLine | None = None
+        #: The names under which it stands in a line.
+        self.names: tuple[str, ...] = ()
+        #: The name for which it was woken, until it used that wake-up or passed it on.
+        self.owed: str | None = None
+        #: Seconds after which looking again may succeed without a wake-up, because something
+        #: expires then.
+        self.look_again: float | None = None
+
+    def notify(self) -> bool:
+        """Have the owner look again; False where the owner is gone.
+
+        May be called by any thread, any number of times, and in a signal handler; never with the
+        layer's lock held.
+        """
+        raise NotImplementedError
+
+
+class ThreadWaiter(Waiter):
+    """The wait of a thread that blocks."""
+
+    __slots__ = ("_gate",)
+
+    def __init__(self) -> None:
+        super().__init__()
+        # A bare lock as a binary semaphore: releasing it is atomic, so a signal handler may do it.
+        self._gate = threading.Lock()
+        self._gate.acquire()
+
+    def notify(self) -> bool:
+        """Let the thread run."""
+        try:
+            self._gate.release()
+        except RuntimeError:
+            pass  # released already: one wake-up is enough
+        return True
+
+    def wait(self, timeout: float) -> None:
+        """Block until notified, or until ``timeout`` seconds have passed.
+
+        ``math.inf`` means for ever.
+        """
+        if timeout == math.inf:
+            self._gate.acquire()
+        else:
+            self._gate.acquire(timeout=min(max(timeout, 0.0), threading.TIMEOUT_MAX))
+
+
+class WaitingLine:
+    """Waiters by the names they wait for, first come first served. Guarded by the layer's lock."""
+
+    __slots__ = ("_lines",)
+
+    def __init__(self) -> None:
+        self._lines: dict[str, dict[Waiter, None]] = {}
+
+    def __bool__(self) -> bool:
+        return bool(self._lines)
+
+    def add(self, waiter: Waiter, names: tuple[str, ...]) -> None:
+        """Put ``waiter`` at the end of the line of each name.
+
+        A wake-up that it had counts as used.
+        """
+        waiter.owed = None
+        if waiter.names:
+            return  # it kept its place
+        waiter.line, waiter.names = self, names
+        for name in names:
+            self._lines.setdefault(name, {})[waiter] = None
+
+    def remove(self, waiter: Waiter) -> str | None:
+        """Take ``waiter`` out.
+
+        Returns the name of a wake-up that it was given, which somebody has to use.
+        """
+        for name in waiter.names:
+            line = self._lines[name]
+            del line[waiter]
+            if not line:
+                del self._lines[name]
+        waiter.names = ()
+        owed, waiter.owed = waiter.owed, None
+        return owed
+
+    def next(self, name: str) -> Waiter | None:
+        """Take the first waiter for ``name`` out of its lines, to be notified without the lock."""
+        line = self._lines.get(name)
+        if not line:
+            return None
+        waiter = next(iter(line))
+        self.remove(waiter)
+        waiter.owed = name
+        return waiter
+
+    def names(self) -> list[str]:
+        """The names that somebody waits for."""
+        return list(self._lines)
