@@ -1,7 +1,7 @@
 """The compiled form of ``match``; ``match.pyi`` says what each class does."""
 
 cdef object _read(object content, dict stripped, str key):
-    """The value of ``key`` as a str, cut where an include did so; None where no filter can match."""
+    """The value of ``key`` as a str, cut where an include did so; None for no such value."""
     cdef object value = None
     if stripped is not None:
         value = stripped.get(key)
@@ -149,7 +149,8 @@ cdef class Index(Node):
             return self.rest
         if self.backwards:
             value = (<str>value).removesuffix("\n")[::-1]  # `$` also matches before a last newline
-        # Whatever the value begins with is not after it, and begins the greatest literal that is not after it.
+        # Whatever the value begins with is not after it, and begins the greatest literal that is
+        # not after it.
         position = self.last_not_after(<str>value)
         while position >= 0:
             if (<str>value).startswith(<str>self.literals[position]):

@@ -60,7 +60,7 @@ class ChannelLayerWrapper:
     def __init__(self, channel_layer: Any, alias: str, routing: Any) -> None:
         self.channel_layer = channel_layer
         self.alias = alias
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # a routing module may itself ask for the router
         self._routing = routing
         self._router: Router | None = None
 
@@ -105,7 +105,7 @@ class ChannelLayerWrapper:
 
 
 class ChannelLayerManager:
-    """The wrappers of the configured layers by alias; each is made when first asked for, and once."""
+    """The wrappers of the configured layers by alias, each made once, when first asked for."""
 
     def __init__(self) -> None:
         self._wrappers: dict[str, ChannelLayerWrapper] = {}
@@ -156,13 +156,13 @@ class ChannelLayerManager:
         return old
 
     def __getitem__(self, alias: str) -> ChannelLayerWrapper:
-        try:
-            return self._wrappers[alias]
-        except KeyError:
+        wrapper = self._wrappers.get(alias)
+        if wrapper is None:
             with self._lock:
                 if alias not in self._wrappers:
                     self._wrappers[alias] = self.make_backend(alias)
-                return self._wrappers[alias]
+                wrapper = self._wrappers[alias]
+        return wrapper
 
     def __contains__(self, alias: object) -> bool:
         return alias in self.configs
@@ -176,7 +176,8 @@ class ChannelLayerManager:
             )
         if name not in configs:
             raise InvalidChannelLayerError(
-                f"there is no channel layer {name!r}: CHANNEL_LAYERS has {', '.join(map(repr, configs))}"
+                f"there is no channel layer {name!r}; CHANNEL_LAYERS has "
+                f"{', '.join(map(repr, configs))}"
             )
         config = configs[name]
         if not isinstance(config, Mapping):
@@ -200,7 +201,8 @@ class ChannelLayerManager:
             ) from error
         if getattr(layer, "drop_rate", 0) and not may_drop:
             raise InvalidChannelLayerError(
-                f"CHANNEL_LAYERS[{name!r}]: drop_rate loses messages on purpose and is for DEBUG and tests; remove it"
+                f"CHANNEL_LAYERS[{name!r}]: drop_rate loses messages on purpose and is for DEBUG "
+                "and tests; remove it"
             )
         wrapper = ChannelLayerWrapper(layer, name, config["ROUTING"])
         for extension in _required_extensions(name):
@@ -209,7 +211,10 @@ class ChannelLayerManager:
 
 
 def import_backend(name: str, path: Any) -> Any:
-    """The class that BACKEND ``path`` of alias ``name`` means; raises ``InvalidChannelLayerError``."""
+    """The class that BACKEND ``path`` of alias ``name`` means.
+
+    Raises ``InvalidChannelLayerError``.
+    """
     if not isinstance(path, str):
         raise InvalidChannelLayerError(
             f"BACKEND of CHANNEL_LAYERS[{name!r}] must be a dotted path in a str, not {path!r}"
@@ -225,19 +230,19 @@ def import_backend(name: str, path: Any) -> Any:
 
 
 def _is_test_or_debug() -> bool:
-    """Whether losing messages on purpose harms nobody. Django's test environment has a mail outbox."""
+    """Whether losing messages on purpose harms nobody; a mail outbox is the mark of a test run."""
     return bool(settings.DEBUG) or hasattr(mail, "outbox")
 
 
 def _required_extensions(alias: str) -> Iterable[str]:
-    """What CHANNELS_REQUIRED_EXTENSIONS, a list or a dict of them by alias, demands of the layer."""
+    """What CHANNELS_REQUIRED_EXTENSIONS, a list or a dict of lists by alias, demands."""
     required = getattr(settings, "CHANNELS_REQUIRED_EXTENSIONS", ())
     if isinstance(required, Mapping):
         required = required.get(alias, ())
     if isinstance(required, str) or not isinstance(required, Iterable):
         raise ImproperlyConfigured(
-            "CHANNELS_REQUIRED_EXTENSIONS must be a list of extensions, or a dict of alias to such lists, "
-            f"not {required!r}"
+            "CHANNELS_REQUIRED_EXTENSIONS must be a list of extensions, or a dict of alias to such "
+            f"lists, not {required!r}"
         )
     return required
 

@@ -9,6 +9,7 @@ from typing import Any
 from channels import DEFAULT_CHANNEL_LAYER
 from channels.asgi import channel_layers
 from channels.exceptions import UnsupportedExtension
+from channels.layers.extensions import layer_name
 from channels.pending import pending_message_store
 
 __all__ = ["Channel", "Group"]
@@ -99,8 +100,8 @@ class Group(_Address):
             return getattr(layer, name)
         except AttributeError as error:
             raise UnsupportedExtension(
-                f"Group({self.name!r}) needs the extension 'groups', which the channel layer {layer} lacks; "
-                "use another BACKEND in CHANNEL_LAYERS"
+                f"Group({self.name!r}) needs the extension 'groups', which the channel layer "
+                f"{layer_name(layer)} lacks; choose another BACKEND in CHANNEL_LAYERS"
             ) from error
 
 

@@ -26,8 +26,8 @@ class Conflict(NamedTuple):
 
     def __str__(self) -> str:
         return (
-            f"the distribution {self.distribution!r} {self.version} is installed beside {DISTRIBUTION!r} and brings "
-            f"another {self.package!r} package"
+            f"the distribution {self.distribution!r} {self.version} is installed beside "
+            f"{DISTRIBUTION!r} and brings another {self.package!r} package"
         )
 
     @property

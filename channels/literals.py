@@ -39,7 +39,7 @@ _INNER = re.compile(rf"\\.|{_SET}|.", re.DOTALL)
 
 
 def literal_start(pattern: re.Pattern[str]) -> str:
-    """Text with which every string that ``pattern.match`` accepts begins; "" where none is certain."""
+    """Text with which every string begins that ``pattern`` matches; "" where none is certain."""
     atoms, _ = _scan(pattern)
     return _literal(atoms)
 

@@ -35,7 +35,7 @@ Axis = tuple[str, bool]
 
 @dataclass(slots=True)
 class Plan:
-    """An entry's nodes: for each channel that it names, and ``others`` for every other channel (None for nothing)."""
+    """An entry's candidate for each channel that it names, and for all others (None for none)."""
 
     channels: dict[str, "Candidate"] = field(default_factory=dict)
     others: "Candidate | None" = None
@@ -83,7 +83,7 @@ def table(plans: Sequence[Plan]) -> Any:
 
 
 def _view(message: Any, stripped: dict[str, str]) -> Any:
-    """``message`` as a routing object inside an include sees it; neither content nor values are copied."""
+    """``message`` as a routing object inside an include sees it; its content is not copied."""
     view = copy.copy(message)
     view.content = ChainMap(stripped, message.content)
     return view
@@ -103,7 +103,7 @@ def _literals(patterns: Patterns) -> dict[Axis, str]:
 
 
 def _lists(plans: Sequence[Plan]) -> tuple[dict[str, list[Candidate]], list[Candidate]]:
-    """The candidates of each channel in the order of their entries, and those of every other channel."""
+    """The candidates of each channel in the entries' order, and those of every other channel."""
     named: dict[str, list[tuple[int, Candidate]]] = defaultdict(list)
     everywhere: list[tuple[int, Candidate]] = []
     for position, plan in enumerate(plans):
@@ -164,7 +164,7 @@ def _partition(
 ) -> tuple[list[str], list[int], list[list[Candidate]], list[Candidate]]:
     """Literals, parents, buckets and rest of an ``Index`` on ``axis``."""
     members: dict[str, list[int]] = defaultdict(list)
-    rest = []
+    rest: list[int] = []
     for position, candidate in enumerate(candidates):
         literal = candidate.literals.get(axis)
         (rest if literal is None else members[literal]).append(position)
@@ -178,7 +178,7 @@ def _partition(
 
 
 def _parents(literals: list[str]) -> list[int]:
-    """For each of the sorted literals the position of the longest other one that it begins with, or -1."""
+    """For each of the sorted literals where the longest other is that it begins with, or -1."""
     parents: list[int] = []
     for position, literal in enumerate(literals):
         parent = position - 1

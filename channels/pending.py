@@ -77,30 +77,34 @@ class PendingMessageStore:
         """
         if not self.active:
             return
-        deadlines: dict[str, float] = {}
+        deadlines: dict[tuple[int, str], float] = {}
         errors: list[Exception] = []
         for sender, message in self._local.stack.pop():
             try:
                 self._send(sender, message, deadlines)
             except Exception as error:  # raised below, when the others have left
                 errors.append(error)
-        for error in errors[1:]:
-            logger.error("Cannot send a message of a finished consumer: %s", error, exc_info=error)
+        for other in errors[1:]:
+            logger.error("Cannot send a message of a finished consumer: %s", other, exc_info=other)
         if errors:
             raise errors[0]
 
-    def _send(self, sender: Sender, message: dict[str, Any], deadlines: dict[str, float]) -> None:
-        """Send one message, waiting for room; ``deadlines`` keeps when each full channel is given up."""
+    def _send(
+        self, sender: Sender, message: dict[str, Any], deadlines: dict[tuple[int, str], float]
+    ) -> None:
+        """Send one message, waiting for room until the deadline of a channel that is full."""
         layer = sender.channel_layer
         while True:
             try:
                 return sender.send(message, immediately=True)
             except layer.ChannelFull as full:
-                deadline = deadlines.setdefault(sender.name, time.monotonic() + self.retry_time)
+                given_up = time.monotonic() + self.retry_time
+                deadline = deadlines.setdefault((id(layer), sender.name), given_up)
                 if not self._wait_for_room(layer, sender.name, deadline - time.monotonic()):
                     raise RuntimeError(
-                        f"the channel {sender.name!r} stayed full for {self.retry_time} s and a message that a "
-                        "consumer sent to it was dropped; run more workers for it or raise its capacity"
+                        f"the channel {sender.name!r} stayed full for {self.retry_time} s and a "
+                        "consumer's message to it was dropped; run more workers for it or raise "
+                        "its capacity"
                     ) from full
 
     def _wait_for_room(self, layer: Any, channel: str, timeout: float) -> bool:
@@ -114,7 +118,7 @@ class PendingMessageStore:
 
 
 def _snapshot(value: Any) -> Any:
-    """``value`` with containers of its own, so that the consumer may go on to change its message."""
+    """``value`` in containers of its own, since the consumer may go on to change its message."""
     if isinstance(value, dict):
         return {key: _snapshot(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):

@@ -45,7 +45,7 @@ class _Entry:
         """The consumer and keyword arguments for ``message``, or None."""
         return _match(self._table, message)
 
-    @functools.cached_property
+    @property
     def _table(self) -> Any:
         return matching.table(self.plans())
 
@@ -74,8 +74,13 @@ class Route(_Entry):
     def plans(self) -> list[matching.Plan]:
         return [matching.leaf(self.channels, self._patterns, self.consumer)]
 
+    @functools.cached_property
+    def _table(self) -> Any:
+        return super()._table
+
     def __str__(self) -> str:
-        return f"{'/'.join(self.channels)}{_filters_text(self.filters)} -> {consumer_name(self.consumer)}"
+        where = f"{'/'.join(self.channels)}{_filters_text(self.filters)}"
+        return f"{where} -> {consumer_name(self.consumer)}"
 
 
 class RouteClass(Route):
@@ -139,9 +144,10 @@ class Router:
 
     def add_route(self, route: Any) -> None:
         """Append an entry."""
-        self.root.routing.append(_checked_entry(route))
-        self.channels |= set(route.channel_names())
-        self._table = None
+        with self._lock:
+            self.root.routing.append(_checked_entry(route))
+            self.channels |= set(route.channel_names())
+            self._table = None
 
     def check_default(self, http_consumer: Callable[..., Any] | None = None) -> None:
         """Have what no entry matches handled as Django and a browser expect.
@@ -150,16 +156,18 @@ class Router:
         accepted, and what comes on them is dropped. Calling it again changes nothing but a consumer
         that it gives.
         """
-        if http_consumer is not None or "http.request" not in self._defaults:
-            # Named by its path, since the handler is a floor above; it must not be loaded before it
-            # is needed.
+        defaults = dict(self._defaults)
+        if http_consumer is not None or "http.request" not in defaults:
+            # Named by its path: the handler stands a floor above, and is loaded where it is used.
             consumer = http_consumer or import_string("channels.handler.ViewConsumer")()
-            self._defaults["http.request"] = Route("http.request", consumer)
-        self._defaults.setdefault("websocket.connect", Route("websocket.connect", connect_consumer))
+            defaults["http.request"] = Route("http.request", consumer)
+        defaults["websocket.connect"] = Route("websocket.connect", connect_consumer)
         for channel in ("websocket.receive", "websocket.disconnect"):
-            self._defaults.setdefault(channel, Route(channel, null_consumer))
-        self.channels |= set(self._defaults)
-        self._table = None
+            defaults[channel] = Route(channel, null_consumer)
+        with self._lock:
+            self._defaults = defaults
+            self.channels |= set(defaults)
+            self._table = None
 
     def _compiled(self) -> Any:
         with self._lock:
@@ -170,8 +178,7 @@ class Router:
 
     @classmethod
     def resolve_routing(cls, routing: Any) -> list[Any]:
-        """The list of entries that a list, a dict of channel to consumer, or the dotted path of
-        either means.
+        """The entries of a list, of a dict of channel to consumer, or of the dotted path of either.
 
         Raises ``ImproperlyConfigured``.
         """
@@ -185,7 +192,8 @@ class Router:
         if isinstance(routing, (list, tuple)):
             return [_checked_entry(entry) for entry in routing]
         raise ImproperlyConfigured(
-            f"a routing must be a list of routes, a dict of channel to consumer, or the dotted path of one, not {routing!r}"
+            "a routing must be a list of routes, a dict of channel to consumer, or the dotted path "
+            f"of one, not {routing!r}"
         )
 
     @classmethod
@@ -243,7 +251,8 @@ def _import_consumer(consumer: Any) -> Any:
             raise ImproperlyConfigured(f"Cannot import consumer {consumer!r}: {error}") from error
     if not callable(consumer):
         raise ImproperlyConfigured(
-            f"the consumer {consumer!r} is not callable; give a function, a class or the dotted path of one"
+            f"the consumer {consumer!r} is not callable; give a function, a class or the dotted "
+            "path of one"
         )
     return consumer
 
@@ -272,7 +281,7 @@ def _compile(filters: Mapping[str, str | bytes], owner: str) -> dict[str, re.Pat
 def _compile_one(key: str, pattern: str | bytes, owner: str) -> re.Pattern[str]:
     if not isinstance(pattern, (str, bytes)):
         raise ImproperlyConfigured(
-            f"the filter {key}={pattern!r} of {owner} must be a regular expression in a str or bytes"
+            f"the filter {key}={pattern!r} of {owner} must be a regular expression, a str or bytes"
         )
     try:
         compiled = re.compile(Router.normalise_re_arg(pattern))
@@ -282,8 +291,8 @@ def _compile_one(key: str, pattern: str | bytes, owner: str) -> re.Pattern[str]:
         ) from error
     if compiled.groups != len(compiled.groupindex):
         raise ValueError(
-            f"the filter {key}={pattern!r} of {owner} has positional groups; name them, (?P<name>...), "
-            "or do not capture, (?:...)"
+            f"the filter {key}={pattern!r} of {owner} has positional groups; name them, "
+            "(?P<name>...), or do not capture, (?:...)"
         )
     return compiled
 
