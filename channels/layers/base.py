@@ -77,6 +77,10 @@ class BaseChannelLayer(Primitives):
     #: Whether the layer lives in one process, so that servers and workers must share it.
     is_local = False
 
+    #: Seconds for which an announcement of ``announce_listening`` holds where it is not repeated,
+    #: in layers that outlive the process that made it.
+    announcement_expiry = 60.0
+
     #: The extensions that layers of this class have.
     provides: tuple[str, ...] = ("groups", "flush", "statistics", "twisted", "asyncio")
 
@@ -402,34 +406,32 @@ class BaseChannelLayer(Primitives):
     ) -> tuple[str, dict[str, Any]] | None:
         """The next message that can be decoded, for one target."""
         while (stored := self._take_one(listening, waiter)) is not None:
-            message = self._decoded(stored)
-            if message is not None:
-                return stored.queue + "".join(stored.targets), message
+            queue, targets, body = stored
+            try:
+                message = codec.decode(body)
+            except InvalidStoredMessage as error:
+                self._drop_damaged(stored, error)
+            else:
+                return (queue + targets[0] if targets else queue), message
         return None
 
     def _deliveries(
         self, listening: Listening, waiter: Waiter | None, limit: int
     ) -> list[Delivery]:
         """The next entries, up to ``limit``, without those that cannot be decoded."""
-        while stored := self._take(listening, limit, waiter):
-            decoded = ((entry, self._decoded(entry)) for entry in stored)
-            deliveries = [
-                Delivery(entry.queue, entry.targets, message)
-                for entry, message in decoded
-                if message is not None
-            ]
-            if deliveries:
-                return deliveries
-        return []
+        deliveries: list[Delivery] = []
+        while not deliveries and (taken := self._take(listening, limit, waiter)):
+            for stored in taken:
+                queue, targets, body = stored
+                try:
+                    deliveries.append(Delivery(queue, targets, codec.decode(body)))
+                except InvalidStoredMessage as error:
+                    self._drop_damaged(stored, error)
+        return deliveries
 
-    def _decoded(self, stored: Stored) -> dict[str, Any] | None:
-        try:
-            return codec.decode(stored.body)
-        except InvalidStoredMessage as error:
-            self._drops.add(
-                stored.queue, len(stored.targets) or 1, f"its bytes are invalid: {error}"
-            )
-            return None
+    def _drop_damaged(self, stored: Stored, error: InvalidStoredMessage) -> None:
+        queue, targets, _ = stored
+        self._drops.add(queue, len(targets) or 1, f"its bytes are invalid: {error}")
 
     def _drops_on_purpose(self, queue: str, count: int) -> bool:
         if random.random() >= self.drop_rate:

@@ -12,16 +12,10 @@ MAX_TARGETS = 2000
 Received = tuple[str, dict[str, Any]] | tuple[None, None]
 
 
-class Stored(NamedTuple):
-    """One entry of a queue as a backend hands it out.
-
-    ``targets`` are the local parts, none where the queue belongs to no process; ``body`` is the
-    encoded message.
-    """
-
-    queue: str
-    targets: tuple[str, ...]
-    body: bytes
+#: One entry of a queue as a backend hands it out: the name of the queue; the local parts, none
+#: where the queue belongs to no process; the encoded message. A bare tuple, being made for every
+#: message.
+Stored = tuple[str, tuple[str, ...], bytes]
 
 
 class Delivery(NamedTuple):

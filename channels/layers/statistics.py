@@ -8,7 +8,7 @@ import threading
 import time
 from collections import deque
 
-__all__ = ["DROP_LOG_INTERVAL", "DropCounter", "Tally", "statistics"]
+__all__ = ["DROP_LOG_INTERVAL", "DropCounter", "Tally", "count_in", "statistics"]
 
 logger = logging.getLogger("channels.layers")
 
@@ -32,17 +32,10 @@ class Tally:
     def __init__(self) -> None:
         #: Number of the tenth of a second that ``count`` belongs to.
         self.slot = -1
-        #: Events in that tenth. Hot loops add to it themselves while ``slot`` is the present one.
+        #: Events in that tenth.
         self.count = 0
         self._before = 0
         self._recent: deque[tuple[int, int]] = deque(maxlen=_SLOTS - 1)
-
-    def add(self, now: float) -> None:
-        """Count one event at ``now``, in seconds of a monotonic clock."""
-        slot = int(now * _SLOTS)
-        if slot != self.slot:
-            self.turn_to(slot)
-        self.count += 1
 
     def turn_to(self, slot: int) -> None:
         """Close the present tenth of a second and begin ``slot``."""
@@ -60,6 +53,17 @@ class Tally:
         oldest = int(now * _SLOTS) - _SLOTS
         present = self.count if self.slot > oldest else 0
         return present + sum(count for slot, count in self._recent if slot > oldest)
+
+
+def count_in(now: float, first: Tally, second: Tally) -> None:
+    """Count one event at ``now``, in seconds of a monotonic clock, in two tallies."""
+    slot = int(now * _SLOTS)
+    if first.slot != slot:
+        first.turn_to(slot)
+    if second.slot != slot:
+        second.turn_to(slot)
+    first.count += 1
+    second.count += 1
 
 
 def statistics(

@@ -93,13 +93,10 @@ class ThreadWaiter(Waiter):
 class WaitingLine:
     """Waiters by the names they wait for, first come first served. Guarded by the layer's lock."""
 
-    __slots__ = ("_lines",)
+    __slots__ = ("lines",)
 
     def __init__(self) -> None:
-        self._lines: dict[str, dict[Waiter, None]] = {}
-
-    def __bool__(self) -> bool:
-        return bool(self._lines)
+        self.lines: dict[str, dict[Waiter, None]] = {}
 
     def add(self, waiter: Waiter, names: tuple[str, ...]) -> None:
         """Put ``waiter`` at the end of the line of each name.
@@ -111,7 +108,7 @@ class WaitingLine:
             return  # it kept its place
         waiter.line, waiter.names = self, names
         for name in names:
-            self._lines.setdefault(name, {})[waiter] = None
+            self.lines.setdefault(name, {})[waiter] = None
 
     def remove(self, waiter: Waiter) -> str | None:
         """Take ``waiter`` out.
@@ -119,17 +116,17 @@ class WaitingLine:
         Returns the name of a wake-up that it was given, which somebody has to use.
         """
         for name in waiter.names:
-            line = self._lines[name]
+            line = self.lines[name]
             del line[waiter]
             if not line:
-                del self._lines[name]
+                del self.lines[name]
         waiter.names = ()
         owed, waiter.owed = waiter.owed, None
         return owed
 
     def next(self, name: str) -> Waiter | None:
         """Take the first waiter for ``name`` out of its lines, to be notified without the lock."""
-        line = self._lines.get(name)
+        line = self.lines.get(name)
         if not line:
             return None
         waiter = next(iter(line))
@@ -139,4 +136,4 @@ class WaitingLine:
 
     def names(self) -> list[str]:
         """The names that somebody waits for."""
-        return list(self._lines)
+        return list(self.lines)

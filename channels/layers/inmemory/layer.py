@@ -18,7 +18,7 @@ from channels.layers.entries import Stored
 from channels.layers.inmemory.agenda import Agenda
 from channels.layers.inmemory.groups import Groups
 from channels.layers.inmemory.queues import Counters, Queue
-from channels.layers.statistics import Tally, statistics
+from channels.layers.statistics import Tally, count_in, statistics
 from channels.layers.waiting import Listening, Waiter, WaitingLine
 
 __all__ = ["ChannelLayer"]
@@ -92,9 +92,9 @@ class ChannelLayer(BaseChannelLayer):
             now = self._now()
             accepted = self._append(queue, targets, body, now)
             if not accepted:
-                self._full.add(now)
-                self._store[queue].counters.full.add(now)
-        self._notify_woken()
+                count_in(now, self._full, self._store[queue].counters.full)
+        if self._woken:
+            self._notify_woken()
         return accepted
 
     def _append(self, name: str, targets: tuple[str, ...], body: bytes, now: float) -> bool:
@@ -108,9 +108,9 @@ class ChannelLayer(BaseChannelLayer):
         if not queue.scheduled:
             self._agenda.add(queue)
         self._pending += 1
-        self._messages.add(now)
-        queue.counters.messages.add(now)
-        self._wake(self._readers, name)
+        count_in(now, self._messages, queue.counters.messages)
+        if self._readers.lines:
+            self._wake(self._readers, name)
         return True
 
     def _take_one(self, listening: Listening, waiter: Waiter | None = None) -> Stored | None:
@@ -124,8 +124,9 @@ class ChannelLayer(BaseChannelLayer):
                     self._popped(queue)
             elif waiter is not None:
                 self._readers.add(waiter, listening.queues)
-        self._notify_woken()
-        return None if queue is None else Stored(queue.name, targets, body)
+        if self._woken:
+            self._notify_woken()
+        return None if queue is None else (queue.name, targets, body)
 
     def _take(self, listening: Listening, limit: int, waiter: Waiter | None = None) -> list[Stored]:
         taken: list[Stored] = []
@@ -133,11 +134,12 @@ class ChannelLayer(BaseChannelLayer):
             self._now()
             while len(taken) < limit and (queue := self._next_queue(listening)) is not None:
                 _, targets, body = queue.pop()
-                taken.append(Stored(queue.name, targets, body))
+                taken.append((queue.name, targets, body))
                 self._popped(queue)
             if not taken and waiter is not None:
                 self._readers.add(waiter, listening.queues)
-        self._notify_woken()
+        if self._woken:
+            self._notify_woken()
         return taken
 
     def _next_queue(self, listening: Listening) -> Queue | None:
@@ -155,7 +157,7 @@ class ChannelLayer(BaseChannelLayer):
         if not queue.entries and queue.is_passing:
             del self._store[queue.name]
             self._agenda.emptied()
-        if self._senders:
+        if self._senders.lines:
             self._wake(self._senders, queue.name, everybody=not queue.entries)
 
     # Waiting
