@@ -9,6 +9,7 @@ from typing import Any
 from urllib.parse import urlparse
 
 from django.contrib.staticfiles.handlers import StaticFilesHandlerMixin
+from django.contrib.staticfiles.views import serve
 
 from channels.handler import AsgiHandler, ViewConsumer
 
@@ -28,11 +29,22 @@ class StaticFilesHandler(StaticFilesHandlerMixin, AsgiHandler):
 
     def get_response(self, request: Any) -> Any:
         """The file, or its 404 page; for other paths, the view's response."""
-        if self._should_handle(request.path_info):
-            response: Any = super().get_response(request)
-            response._resource_closers.append(request.close)
-            return response
-        return AsgiHandler.get_response(self, request)
+        if self._static_path(request) is None:
+            return AsgiHandler.get_response(self, request)
+        response: Any = super().get_response(request)
+        response._resource_closers.append(request.close)
+        return response
+
+    def serve(self, request: Any) -> Any:
+        """The response for a path under ``STATIC_URL``; raises ``Http404``."""
+        return serve(request, self.file_path(str(self._static_path(request))), insecure=True)
+
+    def _static_path(self, request: Any) -> str | None:
+        """The path that lies under ``STATIC_URL``, which may hold the script's prefix or not."""
+        for path in (request.path_info, request.path):
+            if self._should_handle(path):
+                return str(path)
+        return None
 
 
 class StaticFilesConsumer(ViewConsumer):
