@@ -176,7 +176,7 @@ def _as_bytes(data: bytes) -> bytes:
 
 
 def _type_name(value: object) -> str:
-    return type(value).__qualname__
+    return type(value).__name__
 
 
 def _too_large(limit: int) -> MessageTooLarge:
@@ -299,7 +299,7 @@ def _copier_of_subclass(value: object, path: _Path) -> _Copier:
             return copier
     raise TypeError(
         f"{_path_text(path)} is of type {_type_name(value)}; "
-        "a message holds only dict, list, tuple, str, bytes, int, float, bool and None"
+        "convert it to one of dict, list, tuple, str, bytes, int, float, bool and None"
     )
 
 
