@@ -17,7 +17,7 @@ class Options:
     # -- the server ---------------------------------------------------------------------------
 
     #: Value of the Server header of each response.
-    server_name: str = "daphne"
+    server_name: str = "Daphne"
 
     #: Path below which the application is mounted (ASGI spec, HTTP Request, ``root_path``).
     root_path: str = ""
@@ -93,6 +93,14 @@ class Options:
 
     #: Seconds that a client may leave a response unread while the transport's buffer is full.
     write_timeout: float | None = 60.0
+
+    #: Bytes of a response that may wait for a client that does not read; then it is cut. Workers
+    #: that follow the credit of their stream stay far below.
+    response_write_limit: int = 16 * 1024 * 1024
+
+    #: Seconds in which a client that has closed its sending side is still answered. Nothing tells
+    #: it from one that has left, so it is also how late ``http.disconnect`` of that one may be.
+    half_close_grace: float = 1.0
 
     # -- WebSocket ------------------------------------------------------------------------------
 

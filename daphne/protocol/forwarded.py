@@ -6,18 +6,14 @@ requests are looked at is decided in ``request``.
 """
 
 from functools import lru_cache
-from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
+from ipaddress import ip_address
 from typing import NamedTuple
 from urllib.parse import unquote
 
 from daphne.options import Options
+from daphne.protocol.trust import TrustedProxies
 
-__all__ = ["Forwarded", "is_trusted", "read_forwarded", "read_root_path"]
-
-#: Stands for every peer on a unix socket in ``Options.trusted_proxies``.
-_UNIX = "unix"
-
-Network = IPv4Network | IPv6Network
+__all__ = ["Forwarded", "read_forwarded", "read_root_path"]
 
 
 class Forwarded(NamedTuple):
@@ -27,27 +23,8 @@ class Forwarded(NamedTuple):
     scheme: str | None
 
 
-@lru_cache(maxsize=16)
-def _networks(entries: tuple[str, ...]) -> tuple[Network, ...]:
-    return tuple(ip_network(entry, strict=False) for entry in entries if entry != _UNIX)
-
-
-@lru_cache(maxsize=1024)
-def is_trusted(host: str | None, trusted_proxies: tuple[str, ...]) -> bool:
-    """Whether ``host``, an address or None for a unix socket, is one of the listed proxies.
-
-    ``trusted_proxies`` are addresses, networks and the word ``unix``. Raises ``ValueError`` when
-    one of them is none of these.
-    """
-    networks = _networks(trusted_proxies)
-    if host is None:
-        return _UNIX in trusted_proxies
-    try:
-        address = ip_address(host.partition("%")[0])
-    except ValueError:
-        return False
-    mapped = getattr(address, "ipv4_mapped", None)
-    return any((mapped or address) in network for network in networks)
+#: One object for each list, so that its entries are parsed once.
+_proxies = lru_cache(maxsize=16)(TrustedProxies)
 
 
 def read_forwarded(headers: list[tuple[bytes, bytes]], options: Options) -> Forwarded:
@@ -86,8 +63,9 @@ def _values(headers: list[tuple[bytes, bytes]], name: str | None) -> list[str]:
 def _trusted_hops(addresses: list[str], trusted_proxies: tuple[str, ...]) -> int:
     """How many addresses at the end of the list are proxies of ours."""
     hops = 0
+    proxies = _proxies(trusted_proxies)
     for entry in reversed(addresses):
-        if not is_trusted(_without_port(entry), trusted_proxies):
+        if not proxies.trusts(_without_port(entry)):
             return hops
         hops += 1
     return hops
