@@ -23,4 +23,5 @@ def serves_static(wanted: bool = True, insecure: bool = False) -> bool:
 
 def http_consumer(static: bool) -> Callable[..., Any]:
     """The consumer that runs Django's views; with ``static`` it serves STATIC_URL itself."""
-    return StaticFilesConsumer() if static else ViewConsumer()
+    consumer: Callable[..., Any] = StaticFilesConsumer() if static else ViewConsumer()
+    return consumer

@@ -12,7 +12,7 @@ import sys
 import threading
 from collections.abc import Callable, Mapping
 from datetime import datetime
-from typing import Any, ClassVar
+from typing import Any
 
 from django.apps import apps
 from django.conf import settings
@@ -86,7 +86,13 @@ class Command(RunserverCommand):
     help = "Starts a development server for HTTP and WebSockets, with workers for its consumers."
 
     #: What serves; called with the arguments of ``daphne.server.Server``.
-    server_cls: ClassVar[Any] = Server
+    server_cls: Any = Server
+
+    # Set by Django's handle() from the argument addrport.
+    addr: str
+    port: str
+    use_ipv6: bool
+    _raw_ipv6: bool
 
     def add_arguments(self, parser: CommandParser) -> None:
         """Add to Django's options those of the workers and of Daphne."""
@@ -143,7 +149,7 @@ class Command(RunserverCommand):
     def inner_run(self, *args: Any, **options: Any) -> None:
         """Serve, in whichever thread the autoreloader put this."""
         if not self.uses_channels(options):
-            self.server_cls = WSGIServer  # type: ignore[misc]  # what Django's inner_run calls
+            self.server_cls = WSGIServer
             super().inner_run(*args, **options)
             return
         autoreload.raise_last_exception()
