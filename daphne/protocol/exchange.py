@@ -3,6 +3,7 @@
 Only state and the messages about it are here; what happens when is decided in ``http1``.
 """
 
+from functools import lru_cache
 from typing import Any
 
 from channels.spec import HttpRequest, http_request
@@ -12,7 +13,13 @@ from daphne.protocol.request import Request
 from daphne.protocol.response import ResponseBody
 from daphne.protocol.upload import Upload
 
-__all__ = ["Exchange"]
+__all__ = ["Exchange", "client_name"]
+
+
+@lru_cache(maxsize=1024)
+def client_name(client: tuple[str, int] | None) -> str | None:
+    """A client's address as the access log names it."""
+    return None if client is None else f"{client[0]}:{client[1]}"
 
 
 class Exchange:
@@ -93,7 +100,7 @@ class Exchange:
             "path": head.target.decode("latin-1"),
             "status": status,
             "method": head.method,
-            "client": "{}:{}".format(*head.client) if head.client else None,
+            "client": client_name(head.client),
             "time_taken": seconds,
             "size": size,
         }

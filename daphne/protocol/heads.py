@@ -69,22 +69,28 @@ class HeadBuffer:
         Raises ``RequestRefused``: 400 for a line feed without carriage return and the reverse,
         414 for a request line that is too long, 431 for header lines that are too long or too many.
         """
-        self._skip_empty_lines()
-        end = self._data.find(_END, max(self._start, self._searched - 3))
+        data, start = self._data, self._start
+        if start == len(data):
+            return None
+        if data.startswith(b"\r\n", start):
+            start = self._skip_empty_lines()
+        searched = self._searched - 3
+        end = data.find(_END, searched if searched > start else start)
         if end < 0:
             self._check_incomplete()
             return None
-        head = bytes(self._data[self._start : end + 4])
         self._start = self._searched = self._line_start = end + 4
+        head = bytes(data[start : end + 4])
         self._check(head)
         return head
 
-    def _skip_empty_lines(self) -> None:
-        """Skip empty lines before a request line (RFC 9112, 2.2)."""
+    def _skip_empty_lines(self) -> int:
+        """Skip empty lines before a request line (RFC 9112, 2.2); returns where it begins."""
         while self._data.startswith(b"\r\n", self._start):
             self._start += 2
         self._searched = max(self._searched, self._start)
         self._line_start = max(self._line_start, self._start)
+        return self._start
 
     def _check_incomplete(self) -> None:
         """Refuse as early as possible what can only become a head that is refused."""
@@ -104,7 +110,7 @@ class HeadBuffer:
 
     def _check(self, head: bytes) -> None:
         options = self._options
-        if len(head) > min(options.request_line_limit, options.header_line_limit):
+        if len(head) > options.request_line_limit or len(head) > options.header_line_limit:
             self._check_lines(head)
         breaks = head.count(b"\r\n")
         if breaks - 2 > options.max_headers:

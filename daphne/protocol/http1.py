@@ -34,7 +34,7 @@ from daphne.protocol.body import ChunkedDecoder, LengthDecoder
 from daphne.protocol.core import ConnectionContext, Core
 from daphne.protocol.credit import Credit
 from daphne.protocol.error_pages import error_response
-from daphne.protocol.exchange import Exchange
+from daphne.protocol.exchange import Exchange, client_name
 from daphne.protocol.head import Head
 from daphne.protocol.heads import HeadBuffer
 from daphne.protocol.operations import (
@@ -532,7 +532,7 @@ class Http1Core(Core):
             "path": "-",
             "status": refusal.status,
             "method": "-",
-            "client": "{}:{}".format(*context.client) if context.client else None,
+            "client": client_name(context.client),
             "time_taken": 0.0,
             "size": 0,
         }

@@ -8,6 +8,7 @@ upgrade cannot change how a body is framed: version, target, Host, body framing,
 
 import codecs
 import re
+from functools import lru_cache
 from typing import NamedTuple
 from urllib.parse import unquote_to_bytes
 
@@ -28,12 +29,12 @@ _ANY_VERSION = re.compile(rb"HTTP/[0-9]\.[0-9]")
 
 # RFC 3986, 3.2.2 and 3.2.3, without the comma, which proxies put between repeated headers.
 _HOST = re.compile(
-    rb"(?:(?:[A-Za-z0-9._~!$&'()*+;=-]|%[0-9A-Fa-f]{2})+"
+    rb"(?:(?:[A-Za-z0-9._~!$&'()*+;=-]+|%[0-9A-Fa-f]{2})+"
     rb"|\[[0-9A-Fa-f:.]+\]|\[[vV][0-9A-Fa-f]+\.[A-Za-z0-9._~!$&'()*+;=:-]+\])(?::[0-9]*)?"
 )
 _ABSOLUTE = re.compile(rb"[Hh][Tt][Tt][Pp][Ss]?://([^/?]*)(.*)")
 
-#: Nineteen digits are more than any body has, and less than 2^63 bytes.
+#: Eighteen digits are more than any body has, and fewer than 2^63 bytes.
 _LENGTH = re.compile(rb"[0-9]{1,18}")
 
 #: Methods offered to who asks for a tunnel.
@@ -101,16 +102,20 @@ def parse_request(data: bytes, context: ConnectionContext) -> Request:
     method, target, version = _request_line(data)
     fields = _parse_fields(data)
     special = fields.special
-    target, host = _origin_form(method, target)
-    _check_host(special.get(b"host"), version, fields.headers, host)
+    if target[:1] != b"/" or b"#" in target or method == "CONNECT":
+        target = _origin_form(method, target, fields)
+    _check_host(special.get(b"host"), version)
+    head = _head(method, target, version, fields, context)
+    if len(special) == 1 and version == "1.1":  # only Host, by far the most frequent case
+        return Request(head, 0, True, False, False)
     length = _body_length(special, version)
-    tokens = _tokens(special.get(b"connection"))
+    connection = _tokens(b",".join(special.get(b"connection", ())))
     return Request(
-        _head(method, target, version, fields, context),
+        head,
         length,
-        _keeps_alive(tokens, version),
+        b"close" not in connection and (version == "1.1" or b"keep-alive" in connection),
         _expects_continue(special.get(b"expect"), version),
-        _is_websocket(method, version, length, tokens, special),
+        b"upgrade" in connection and _is_websocket(method, version, length, special),
     )
 
 
@@ -142,38 +147,36 @@ def _parse_fields(data: bytes) -> _Fields:
     return fields
 
 
-def _origin_form(method: str, target: bytes) -> tuple[bytes, bytes | None]:
-    """The target as path and query, and the host that an absolute one names (RFC 9112, 3.2)."""
+def _origin_form(method: str, target: bytes, fields: _Fields) -> bytes:
+    """The target as path and query (RFC 9112, 3.2); a host in it takes the place of Host's."""
     if method == "CONNECT":
         raise RequestRefused(405, "This server is no proxy.", (_ALLOW,))
+    if target == b"*" and method == "OPTIONS":
+        return target
     if b"#" in target:
         raise RequestRefused(400, "The request target has a fragment.")
-    if target[:1] == b"/":
-        return target, None
-    if target == b"*" and method == "OPTIONS":
-        return target, None
     match = _ABSOLUTE.fullmatch(target)
-    if match is None or not _HOST.fullmatch(match[1]):
+    if match is None or not _is_host(match[1]):
         raise RequestRefused(400, "The request target is malformed.")
+    fields.headers = [pair for pair in fields.headers if pair[0] != b"host"]
+    fields.headers.insert(0, (b"host", match[1]))
     rest = match[2]
-    return (rest if rest[:1] == b"/" else b"/" + rest), match[1]
+    return rest if rest[:1] == b"/" else b"/" + rest
 
 
-def _check_host(
-    values: list[bytes] | None,
-    version: str,
-    headers: list[tuple[bytes, bytes]],
-    absolute: bytes | None,
-) -> None:
-    """Check the Host header, and put the host of an absolute target in its place."""
+@lru_cache(maxsize=256)
+def _is_host(value: bytes) -> bool:
+    """Whether this is a host with or without a port."""
+    return _HOST.fullmatch(value) is not None
+
+
+def _check_host(values: list[bytes] | None, version: str) -> None:
+    """Refuse a request whose Host header is missing, repeated or malformed (RFC 9112, 3.2)."""
     if values is None:
         if version == "1.1":
             raise RequestRefused(400, "The request has no Host header.")
-    elif len(values) > 1 or not _HOST.fullmatch(values[0]):
+    elif len(values) > 1 or not _is_host(values[0]):
         raise RequestRefused(400, "The request needs exactly one, valid Host header.")
-    if absolute is not None:
-        headers[:] = [pair for pair in headers if pair[0] != b"host"]
-        headers.insert(0, (b"host", absolute))
 
 
 def _body_length(special: dict[bytes, list[bytes]], version: str) -> int:
@@ -195,17 +198,10 @@ def _body_length(special: dict[bytes, list[bytes]], version: str) -> int:
     return int(lengths[0])
 
 
-def _tokens(values: list[bytes] | None) -> list[bytes]:
+@lru_cache(maxsize=256)
+def _tokens(value: bytes) -> frozenset[bytes]:
     """The elements of a list header, lower-cased."""
-    if values is None:
-        return []
-    return [token.strip(b" \t") for token in b",".join(values).lower().split(b",")]
-
-
-def _keeps_alive(tokens: list[bytes], version: str) -> bool:
-    if b"close" in tokens:
-        return False
-    return version == "1.1" or b"keep-alive" in tokens
+    return frozenset(token.strip(b" \t") for token in value.lower().split(b","))
 
 
 def _expects_continue(values: list[bytes] | None, version: str) -> bool:
@@ -217,16 +213,11 @@ def _expects_continue(values: list[bytes] | None, version: str) -> bool:
 
 
 def _is_websocket(
-    method: str,
-    version: str,
-    length: int,
-    tokens: list[bytes],
-    special: dict[bytes, list[bytes]],
+    method: str, version: str, length: int, special: dict[bytes, list[bytes]]
 ) -> bool:
     """Whether to hand over to the WebSocket core; any other upgrade is ignored (RFC 9110, 7.8)."""
-    if b"upgrade" not in tokens or version == "1.0":
-        return False
-    if b"websocket" not in _tokens(special.get(b"upgrade")):
+    protocols = _tokens(b",".join(special.get(b"upgrade", ())))
+    if version == "1.0" or b"websocket" not in protocols:
         return False
     if length:
         raise RequestRefused(400, "A WebSocket handshake must have no body.")

@@ -7,11 +7,12 @@ written, and on which connection, is decided in ``http1``.
 
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from channels.exceptions import InvalidMessage
 from channels.spec import check_http_response, check_http_response_chunk
-from daphne.protocol.status import date_header, server_header, status_line
+from daphne.protocol.status import common_headers, date_header, server_header, status_line
 
 __all__ = ["Framing", "ResponseBody", "Start", "render_start"]
 
@@ -29,16 +30,26 @@ class Framing:
     CLOSE = 3
 
 
-#: Header lines that are safe to write: a token, and no control character but tab.
-_LINES = re.compile(rb"(?:[!#$%&'*+.^_`|~0-9A-Za-z-]+: [\t\x20-\x7e\x80-\xff]*\r\n)*")
+#: Header lines that say how a body without Content-Length is framed.
+_FRAMING_LINES = (b"", b"", b"Transfer-Encoding: chunked\r\n", b"")
+
+#: A header line that is safe to write: a token, and no control character but tab in the value.
+_HEADER_LINE = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+: [\t\x20-\x7e\x80-\xff]*\r\n")
 
 _LENGTH = re.compile(rb"[0-9]{1,18}")
 
-#: Headers about the connection, which the application does not own (RFC 9110, 7.6.1).
-_DROPPED = frozenset(
-    {b"connection", b"keep-alive", b"proxy-connection", b"transfer-encoding", b"upgrade"}
-)
-_MANAGED = _DROPPED | {b"content-length", b"date", b"server"}
+#: Headers that the server adds where the application has not set them.
+_OWN = frozenset({b"date", b"server"})
+
+#: Headers that need a decision. Those about the connection are the server's (RFC 9110, 7.6.1).
+_MANAGED = _OWN | {
+    b"connection",
+    b"content-length",
+    b"keep-alive",
+    b"proxy-connection",
+    b"transfer-encoding",
+    b"upgrade",
+}
 
 #: Responses that never have a body (RFC 9110, 15.3.5, 15.3.6, 15.4.5).
 _BODYLESS = frozenset({204, 205, 304})
@@ -63,14 +74,13 @@ class Start(NamedTuple):
     problem: str
 
 
-class _Headers(NamedTuple):
-    """The application's headers, sorted out."""
+class _Line(NamedTuple):
+    """One header of the application, checked."""
 
-    lines: list[bytes]
-    length: int | None
-    has_date: bool
-    has_server: bool
-    close: bool
+    #: The line to be written; empty where the server writes its own or none.
+    line: bytes
+    #: The name in lower case where it needs a decision, otherwise empty.
+    key: bytes
 
 
 def render_start(
@@ -89,26 +99,25 @@ def render_start(
     response, or could not be written without harm.
     """
     status, content, more = _fields(message)
-    app = _sort_headers(message)
-    close = app.close or not keep_alive
-    framing, framing_line = _framing(status, method, http_version, app.length)
-    close = close or framing == Framing.CLOSE
-    body, remaining, problem = content, None, ""
-    if framing == Framing.NONE:
-        body = b""
-    elif framing == Framing.LENGTH:
-        body, remaining, problem = _measure(content, app.length or 0, more)
-        close = close or bool(problem)
-    lines = [
-        status_line(status),
-        *app.lines,
-        b"" if app.has_server else server_header(server_name),
-        b"" if app.has_date else date_header(int(now)),
-        framing_line,
-        _connection_line(close, http_version),
-    ]
-    lines.append(_frame(body, more) if framing == Framing.CHUNKED else body)
-    return Start(b"".join(lines), status, framing, remaining, len(body), more, close, problem)
+    block, managed = _sort_headers(message)
+    framing, length, close = _framing(status, method, http_version, managed)
+    close = close or not keep_alive
+    remaining, problem = None, ""
+    body = content if framing else b""
+    if framing == Framing.LENGTH:
+        body, remaining, problem = _measure(content, length or 0, more)
+        close = close or problem != ""
+    data = b"".join(
+        (
+            status_line(status),
+            block,
+            _own_headers(managed, int(now), server_name),
+            _FRAMING_LINES[framing] if length is None else b"Content-Length: %d\r\n" % length,
+            _connection_line(close, http_version),
+            _frame(body, more) if framing == Framing.CHUNKED else body,
+        )
+    )
+    return Start(data, status, framing, remaining, len(body), more, close, problem)
 
 
 def _fields(message: Mapping[str, Any]) -> tuple[int, bytes, bool]:
@@ -129,30 +138,56 @@ def _fields(message: Mapping[str, Any]) -> tuple[int, bytes, bool]:
     return status, content, more
 
 
-def _sort_headers(message: Mapping[str, Any]) -> _Headers:
-    headers = message.get("headers") or ()
+def _sort_headers(message: Mapping[str, Any]) -> tuple[bytes, dict[bytes, bytes]]:
+    """Header lines to be written as they are, and the headers that need a decision."""
     try:
-        lines, managed = _lines(headers)
-        safe = _LINES.fullmatch(b"".join(lines)) is not None
-    except (TypeError, ValueError, AttributeError):
-        safe = False
-    if not safe or b"".join(lines).count(b"\n") != len(lines):
-        lines, managed = _lines(_checked_headers(message))
-    return _manage(lines, managed) if managed else _Headers(lines, None, False, False, False)
+        return _lines(message.get("headers") or ())
+    except (TypeError, ValueError):
+        headers = check_http_response(_with_byte_headers(message))["headers"]
+        return _lines(headers)
 
 
-def _lines(headers: Any) -> tuple[list[bytes], list[tuple[bytes, bytes]]]:
-    """Header lines of what passes through as it is, and the headers that need a decision."""
+def _lines(headers: Any) -> tuple[bytes, dict[bytes, bytes]]:
+    """See ``_sort_headers``; raises ``TypeError`` or ``ValueError`` for what is no header."""
     lines = []
-    managed = []
+    managed: dict[bytes, bytes] = {}
     for name, value in headers:
-        key = name.lower()
-        if key in _MANAGED:
-            managed.append((key, value))
-            if key in _DROPPED or key == b"content-length":
-                continue
-        lines.append(name + b": " + value + b"\r\n")
-    return lines, managed
+        line, key = _line(name, value) if len(value) <= _CACHED else _check_line(name, value)
+        if key:
+            if key == b"content-length" and managed.setdefault(key, value) != value:
+                raise InvalidMessage(
+                    "http.response: there are two headers Content-Length with different values; "
+                    "send one (RFC 9110, 8.6)"
+                )
+            if key == b"connection":
+                value = managed.get(key, b"") + b"," + value
+            managed[key] = value
+        lines.append(line)
+    return b"".join(lines), managed
+
+
+def _check_line(name: bytes, value: bytes) -> _Line:
+    """Render one header. Raises ``InvalidMessage``, or ``TypeError`` for other than bytes."""
+    line = name + b": " + value + b"\r\n"
+    if not _HEADER_LINE.fullmatch(line):
+        raise InvalidMessage(
+            f"http.response: the header {name!r} has the value {value[:80]!r}; a name must be a "
+            "token, and a value must not have control characters in it (RFC 9110, 5.1 and 5.5)"
+        )
+    key = name.lower()
+    if key not in _MANAGED:
+        return _Line(line, b"")
+    if key == b"content-length" and not _LENGTH.fullmatch(value):
+        raise InvalidMessage(
+            f"http.response: the header Content-Length has the value {value[:80]!r}; it must be a "
+            "number of bytes (RFC 9110, 8.6)"
+        )
+    return _Line(line if key in _OWN else b"", key)
+
+
+#: Most headers of most responses are the same ones; only short values are worth keeping.
+_CACHED = 64
+_line = lru_cache(maxsize=1024)(_check_line)
 
 
 def _with_byte_headers(message: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -171,48 +206,32 @@ def _encoded(item: Any) -> Any:
     return item.encode("latin-1", "replace") if isinstance(item, str) else item
 
 
-def _checked_headers(message: Mapping[str, Any]) -> list[Any]:
-    """The headers of an unusual message; raises ``InvalidMessage`` where they cannot be written."""
-    headers = check_http_response(_with_byte_headers(message))["headers"]
-    for name, value in headers:
-        line = name + b": " + value + b"\r\n"
-        if not _LINES.fullmatch(line) or line.count(b"\n") != 1:
-            raise InvalidMessage(
-                f"http.response: the header {name!r} has the value {value!r}; control characters "
-                "must not be in it (RFC 9110, 5.5)"
-            )
-    return headers
-
-
-def _manage(lines: list[bytes], managed: list[tuple[bytes, bytes]]) -> _Headers:
-    lengths = {value for key, value in managed if key == b"content-length"}
-    if len(lengths) > 1 or not all(map(_LENGTH.fullmatch, lengths)):
-        raise InvalidMessage(
-            f"http.response: the header Content-Length has the value {sorted(lengths)!r}; it must "
-            "be one number (RFC 9110, 8.6)"
-        )
-    keys = {key for key, _ in managed}
-    close = b"connection" in keys and any(
-        b"close" in value.lower() for key, value in managed if key == b"connection"
-    )
-    length = int(lengths.pop()) if lengths else None
-    return _Headers(lines, length, b"date" in keys, b"server" in keys, close)
-
-
-def _framing(status: int, method: str, version: str, length: int | None) -> tuple[int, bytes]:
-    """How the body is framed, and the header line that says so."""
-    given = b"" if length is None else b"Content-Length: %d\r\n" % length
+def _framing(
+    status: int, method: str, version: str, managed: dict[bytes, bytes]
+) -> tuple[int, int | None, bool]:
+    """How the body is framed, its Content-Length or None, and whether the connection must end."""
+    given = managed.get(b"content-length")
+    length = None if given is None else int(given)
+    close = b"close" in managed.get(b"connection", b"").lower()
     if status in _BODYLESS:
-        if status == 205:
-            return Framing.NONE, b"Content-Length: 0\r\n"
-        return Framing.NONE, given if status == 304 else b""
+        # 204 must have no length, 205 has no body, 304 may have that of the whole (RFC 9110, 8.6).
+        return Framing.NONE, 0 if status == 205 else length if status == 304 else None, close
     if method == "HEAD":
-        return Framing.NONE, given
+        return Framing.NONE, length, close
     if length is not None:
-        return Framing.LENGTH, given
+        return Framing.LENGTH, length, close
     if version == "1.0":
-        return Framing.CLOSE, b""
-    return Framing.CHUNKED, b"Transfer-Encoding: chunked\r\n"
+        return Framing.CLOSE, None, True
+    return Framing.CHUNKED, None, close
+
+
+def _own_headers(managed: dict[bytes, bytes], second: int, server_name: str) -> bytes:
+    """Server and Date, as far as the application has not sent them."""
+    if b"date" not in managed and b"server" not in managed:
+        return common_headers(second, server_name)
+    if b"date" not in managed:
+        return date_header(second)
+    return b"" if b"server" in managed else server_header(server_name)
 
 
 def _connection_line(close: bool, version: str) -> bytes:
