@@ -131,6 +131,7 @@ class Driver:
         self.waits: list[AwaitRoom] = []
         self.timers: dict[str, float] = {}
         self.timers_armed = 0
+        self.wakeups = 0
         self.registered: set[str] = set()
         self.logged: list[tuple[str, str, Any]] = []
         self.reading = True
@@ -198,6 +199,7 @@ class Driver:
         while self.timers and min(self.timers.values()) <= end:
             name = min(self.timers, key=lambda key: self.timers[key])
             self.now = max(self.now, self.timers.pop(name))
+            self.wakeups += 1
             self.core.timer(name)
             self.apply()
         self.now = end

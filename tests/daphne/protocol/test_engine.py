@@ -119,7 +119,9 @@ def test_characters_may_be_split_between_fragments(engine: Engine) -> None:
 
 @settings(max_examples=100, deadline=None)
 @given(data=st.data())
-def test_nothing_depends_on_how_the_bytes_come(make_engine: MakeEngine, data: st.DataObject) -> None:
+def test_nothing_depends_on_how_the_bytes_come(
+    make_engine: MakeEngine, data: st.DataObject
+) -> None:
     contents = data.draw(st.lists(st.one_of(st.text(max_size=60), st.binary(max_size=200))))
     stream, expected = b"", []
     for content in contents:
@@ -203,9 +205,7 @@ def test_fragmented_control_frames_are_an_error(engine: Engine, opcode: int) -> 
 
 @pytest.mark.parametrize("opcode", [PING, PONG, CLOSE])
 @pytest.mark.parametrize("size", [126, 1000, 70_000])
-def test_control_frames_over_125_bytes_are_an_error(
-    engine: Engine, opcode: int, size: int
-) -> None:
+def test_control_frames_over_125_bytes_are_an_error(engine: Engine, opcode: int, size: int) -> None:
     assert code_of(engine.feed(client_frame(opcode, b"x" * size))) == 1002
 
 

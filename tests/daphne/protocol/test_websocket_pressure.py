@@ -1,0 +1,232 @@
+"""A WebSocket whose queue is full, whose layer fails, or whose client does not read."""
+
+import pytest
+
+from channels.exceptions import ChannelFull, LayerUnavailable, MessageTooLarge
+from tests.daphne.protocol.socket_driver import (
+    PING,
+    TEXT,
+    Driver,
+    client_frame,
+    close_frame,
+    server_frame,
+)
+
+
+def close_code(driver: Driver) -> int:
+    """The code of the close frame that was written last."""
+    head, mark, rest = driver.written.rpartition(b"\x88")
+    assert mark and rest
+    return int.from_bytes(rest[1:3], "big")
+
+
+def texts(*numbers: int) -> bytes:
+    return b"".join(client_frame(TEXT, b"%d" % number) for number in numbers)
+
+
+# -- a full queue ---------------------------------------------------------------------------------
+
+
+def test_a_full_queue_pauses_the_socket_until_there_is_room() -> None:
+    driver = Driver().opened().fill().receive(texts(1, 2, 3))
+    assert not driver.reading and len(driver.waits) == 1
+    assert driver.waits[0].channel == "websocket.receive"
+    driver.empty().make_room()
+    assert driver.contents() == ["1", "2", "3"]
+    assert driver.reading and driver.waits == []
+    assert "room" not in driver.timers
+
+
+def test_room_that_was_taken_by_others_is_waited_for_again() -> None:
+    driver = Driver().opened().fill().receive(texts(1, 2))
+    driver.make_room().make_room()
+    assert driver.contents() == [] and len(driver.waits) == 1
+    driver.empty().make_room()
+    assert driver.contents() == ["1", "2"]
+    assert [m["order"] for c, m in driver.messages if c == "websocket.receive"] == [1, 2]
+
+
+def test_a_queue_that_stays_full_closes_with_1013() -> None:
+    driver = Driver(websocket_receive_wait=5.0).opened().fill().receive(texts(1, 2))
+    driver.advance(4.9)
+    assert driver.written == b""
+    driver.advance(0.2)
+    assert close_code(driver) == 1013
+    assert driver.reading
+    driver.receive(close_frame(1013))
+    assert driver.contents() == [] and driver.code == 1013
+    assert driver.disconnects()[0]["order"] == 1
+
+
+def test_vain_attempts_do_not_prolong_the_wait() -> None:
+    driver = Driver(websocket_receive_wait=5.0).opened().fill().receive(texts(1))
+    for _ in range(4):
+        driver.advance(1.2).make_room()
+    driver.advance(0.3)
+    assert close_code(driver) == 1013
+
+
+def test_each_frame_has_the_whole_wait() -> None:
+    driver = Driver(websocket_receive_wait=5.0, ping_interval=None).opened()
+    for _ in range(5):
+        driver.fill().receive(texts(1)).advance(4)
+        driver.empty().make_room()
+    assert driver.written == b"" and len(driver.contents()) == 5
+
+
+def test_room_that_comes_after_the_end_is_ignored() -> None:
+    driver = Driver().opened().fill().receive(texts(1, 2)).lose()
+    assert driver.code == 1006
+    driver.empty().make_room()
+    assert driver.contents() == [] and len(driver.disconnects()) == 1
+
+
+def test_a_client_that_closes_while_its_queue_is_full() -> None:
+    driver = Driver().opened().fill().receive(texts(1) + close_frame(1001))
+    assert driver.closed and driver.code == 1001
+    assert driver.disconnects()[0]["order"] == 1
+
+
+def test_a_send_that_fails_after_the_end_is_not_tried_again() -> None:
+    driver = Driver().opened()
+    driver.prompt = False
+    driver.receive(texts(1, 2)).lose().settle(ChannelFull())
+    assert driver.waits == [] and driver.contents() == [] and driver.code == 1006
+
+
+def test_an_application_may_close_while_the_queue_is_full() -> None:
+    driver = Driver().opened().fill().receive(texts(1, 2)).reply({"close": True})
+    assert close_code(driver) == 1000
+    assert driver.reading  # or the client's close frame would never be seen
+    driver.empty().make_room()
+    assert driver.contents() == ["1", "2"]
+    assert driver.receive(close_frame(1000)).code == 1000
+
+
+# -- a slow layer ---------------------------------------------------------------------------------
+
+
+def test_a_socket_is_not_read_faster_than_the_layer_takes() -> None:
+    driver = Driver().opened()
+    driver.prompt = False
+    reads = 0
+    while driver.reading:
+        driver.receive(client_frame(TEXT, b"x" * 1000) * 10)
+        reads += 1
+    assert reads < 10
+    while driver.pending:
+        driver.settle()
+    assert driver.reading and len(driver.contents()) == 10 * reads
+
+
+def test_empty_frames_count_too() -> None:
+    driver = Driver().opened()
+    driver.prompt = False
+    reads = 0
+    while driver.reading:
+        driver.receive(client_frame(TEXT) * 100)
+        reads += 1
+    assert reads < 20
+
+
+def test_a_few_frames_do_not_pause_a_socket() -> None:
+    driver = Driver().opened()
+    driver.prompt = False
+    driver.receive(texts(*range(10)))
+    assert driver.reading
+
+
+# -- a failing layer ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "error, code",
+    [
+        (LayerUnavailable("away"), 1013),
+        (MessageTooLarge("large"), 1009),
+        (RuntimeError("what"), 1011),
+    ],
+)
+def test_a_layer_that_fails_closes_the_socket(
+    error: Exception, code: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    driver = Driver().opened().receive(texts(1))
+    driver.prompt = False
+    driver.receive(texts(2, 3)).settle(error)
+    assert close_code(driver) == code
+    assert str(error) in caplog.text
+    driver.receive(close_frame(code))
+    assert driver.contents() == ["1"]
+    assert driver.code == code and driver.disconnects()[0]["order"] == 2
+
+
+def test_a_layer_that_fails_while_room_is_awaited() -> None:
+    driver = Driver().opened().fill().receive(texts(1))
+    driver.empty().core.send_failed(driver.waits.pop().key, LayerUnavailable("away"))
+    driver.apply()
+    assert close_code(driver) == 1013
+    assert "room" not in driver.receive(close_frame(1013)).timers
+
+
+# -- a client that does not read ------------------------------------------------------------------
+
+LIMIT = 10_000
+
+
+def slow_socket() -> Driver:
+    driver = Driver(websocket_write_limit=LIMIT).opened()
+    driver.core.pause_writing()
+    return driver.apply()
+
+
+def test_a_client_that_does_not_read_is_closed_with_1013() -> None:
+    driver = slow_socket()
+    for _ in range(10):
+        driver.reply({"text": "x" * 990})
+    assert b"\x88" not in driver.written
+    driver.reply({"text": "x" * 990})
+    assert close_code(driver) == 1013
+    size = len(driver.written)
+    for _ in range(1000):
+        driver.reply({"text": "x" * 990})
+    assert len(driver.written) == size
+    driver.advance(6)
+    assert driver.aborted and driver.code == 1006
+
+
+def test_a_client_that_reads_in_time_is_not_closed() -> None:
+    driver = slow_socket()
+    for _ in range(100):
+        driver.reply({"text": "x" * 990})
+        driver.core.drained(993)
+    driver.core.resume_writing()
+    for _ in range(100):
+        driver.reply({"text": "x" * 990})
+    assert b"\x88" not in driver.written
+
+
+def test_a_new_stop_is_counted_anew() -> None:
+    driver = slow_socket()
+    for _ in range(50):
+        driver.reply({"text": "x" * 990})
+        driver.core.resume_writing()
+        driver.core.pause_writing()
+    assert b"\x88" not in driver.written
+
+
+def test_pings_of_a_client_that_does_not_read_pongs_are_bounded() -> None:
+    driver = slow_socket()
+    flood = client_frame(PING, b"x" * 125) * 100
+    for _ in range(10):
+        driver.receive(flood)
+    assert close_code(driver) == 1013
+    assert len(driver.written) < LIMIT + 200
+
+
+def test_others_of_a_group_are_not_slowed() -> None:
+    slow, quick = slow_socket(), Driver().opened()
+    for _ in range(100):
+        shared: dict[object, object] = {}
+        slow.reply({"text": "x" * 100}, shared)
+        quick.reply({"text": "x" * 100}, shared)
+    assert quick.written == server_frame(TEXT, b"x" * 100) * 100
