@@ -30,7 +30,9 @@ def escape(text: str) -> str:
 
 def _escaped(match: re.Match[str]) -> str:
     character = match.group()
-    return "".join(f"\\x{byte:02x}" for byte in character.encode("utf-8", "surrogateescape"))
+    undecodable = "\udc80" <= character <= "\udcff"
+    data = character.encode("utf-8", "surrogateescape" if undecodable else "surrogatepass")
+    return "".join(f"\\x{byte:02x}" for byte in data)
 
 
 class AccessLogGenerator:

@@ -16,6 +16,7 @@ from twisted.python.failure import Failure
 
 from channels.exceptions import ChannelFull
 from channels.layers.entries import Delivery
+from channels.spec import credit_channel, http_credit
 from daphne.layers import ReactorLayer
 
 __all__ = ["Dispatch", "Receiver", "Requester"]
@@ -53,6 +54,21 @@ class Requester(Protocol):
 
     def room(self, core: Any, key: object) -> None:
         """There may be room now."""
+
+
+class _Nobody:
+    """The requester of messages whose outcome interests nobody."""
+
+    def sent(self, core: Any, key: object) -> None: ...
+
+    def send_failed(self, core: Any, key: object, error: Exception) -> None: ...
+
+    def channel_made(self, core: Any, key: object, name: str) -> None: ...
+
+    def room(self, core: Any, key: object) -> None: ...
+
+
+_NOBODY = _Nobody()
 
 
 class _Fanout:
@@ -160,7 +176,15 @@ class Dispatch:
             receiver = receivers.get(local)
             if receiver is not None:
                 receiver.deliver(local, message, shared)
+            elif message.get("more_content"):
+                self._tell_streamer(local)
         return len(targets) or 1
+
+    def _tell_streamer(self, local: str) -> None:
+        """Say to a worker that streams to a client who is gone that it need not go on."""
+        mirror = credit_channel(self._channel + local)
+        if mirror is not None:
+            self.send(_NOBODY, None, mirror, http_credit(closed=True), None)
 
     def _receive(self) -> bool:
         """Ask the layer for more; whether it answered at once."""

@@ -62,6 +62,8 @@ def endpoint_from(reactor: Any, description: str) -> Any:
     except (ValueError, TypeError, LookupError) as error:
         raise ListenError(f"{description!r} is no endpoint string: {error}") from error
     if kind == "unix":
+        if not endpoint._address:
+            raise ListenError(f"{description!r} is no endpoint string: it names no path")
         _make_way(endpoint._address)
     return endpoint
 

@@ -1,0 +1,1 @@
+"""What other Twisted programs can use: the plugin for ``fd:`` endpoint strings."""
