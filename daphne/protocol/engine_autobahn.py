@@ -180,6 +180,12 @@ def _make_factory() -> Any:
         utf8validateIncoming=False,
         tcpNoDelay=False,
     )
+    # Autobahn copies the factory's options to each protocol and renders them for its log, which
+    # is most of what a connection costs. Options that the class has already are left alone.
+    for name in WebSocketServerProtocol.CONFIG_ATTRS:
+        value = getattr(factory, name)
+        setattr(_Reader, name, staticmethod(value) if callable(value) else value)
+    _Reader.CONFIG_ATTRS = []
     return factory
 
 
@@ -197,7 +203,7 @@ class AutobahnEngine(Engine):
         reader.limits = limits
         reader.events = []
         reader.makeConnection(_NOWHERE)
-        reader.dataReceived(_REQUEST)
+        reader.read(_REQUEST)
         self._reader = reader
 
     def feed(self, data: bytes) -> list[Event]:
