@@ -95,9 +95,12 @@ _LIMITS = {
     "body_min_rate": _Limit(_count_or_none, "BYTES", "bytes a second of an upload, on average"),
     "body_grace": _Limit(_number, "S", "time before that rate is looked at"),
     "write_timeout": _Limit(_number_or_none, "S", "wait for a client that reads nothing"),
+    "response_write_limit": _Limit(_count, "BYTES", "what may wait for a slow HTTP client"),
+    "half_close_grace": _Limit(_number, "S", "wait for answers once a client's side is closed"),
     "websocket_handshake_timeout": _Limit(_number_or_none, "S", "wait for a handshake's request"),
     "websocket_max_frame": _Limit(_count, "BYTES", "length of a WebSocket frame"),
     "websocket_max_message": _Limit(_count, "BYTES", "length of a WebSocket message, inflated"),
+    "websocket_max_fragments": _Limit(_count, "N", "frames of a WebSocket message"),
     "websocket_receive_wait": _Limit(
         _number, "S", "wait for room in a full websocket.receive", ("--ws-receive-wait",)
     ),

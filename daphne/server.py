@@ -32,6 +32,7 @@ from daphne.http_protocol import HTTPFactory
 from daphne.layers import adapt
 from daphne.options import Options
 from daphne.protocol.core import ConnectionContext, Core
+from daphne.protocol.engine import load_engine
 from daphne.protocol.http1 import Http1Core
 
 __all__ = ["Server", "build_endpoint_description_strings"]
@@ -137,6 +138,7 @@ class Server:
         Raises ``ListenError`` where one of the endpoints cannot be listened on.
         """
         _log_through_logging()
+        load_engine()  # so that the first socket does not wait for the imports
         self.start()
         if self._error is not None:
             raise self._error

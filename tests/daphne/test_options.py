@@ -1,0 +1,51 @@
+"""The options object: frozen, complete, and each option explained where it is defined."""
+
+import dataclasses
+import inspect
+import re
+
+import pytest
+
+from daphne.options import Options
+
+SOURCE = inspect.getsource(Options)
+
+
+def test_options_cannot_be_changed():
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        Options().http_timeout = 5  # type: ignore[misc]
+
+
+def test_options_are_given_by_name():
+    with pytest.raises(TypeError):
+        Options("server")  # type: ignore[misc]
+
+
+def test_an_unknown_option_is_an_error_that_names_it():
+    with pytest.raises(TypeError, match="no_such_option"):
+        Options(no_such_option=1)  # type: ignore[call-arg]
+
+
+@pytest.mark.parametrize("name", [field.name for field in dataclasses.fields(Options)])
+def test_every_option_says_what_it_is(name):
+    assert re.search(rf"#: .*\n    {name}:", SOURCE)
+
+
+@pytest.mark.parametrize(
+    ("name", "default"),
+    [
+        ("http_timeout", 120),
+        ("ping_interval", 20),
+        ("ping_timeout", 30),
+        ("root_path", ""),
+        ("max_headers", 128),
+        ("header_line_limit", 8192),
+        ("header_total_limit", 65536),
+        ("header_timeout", 10),
+        ("websocket_max_frame", 1024 * 1024),
+        ("websocket_max_message", 1024 * 1024),
+        ("websocket_receive_wait", 5),
+    ],
+)
+def test_documented_defaults(name, default):
+    assert getattr(Options(), name) == default
