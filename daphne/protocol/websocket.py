@@ -53,6 +53,7 @@ from daphne.protocol.error_pages import error_response
 from daphne.protocol.frames import Opcode, build_close_frame, build_frame
 from daphne.protocol.handshake import Handshake, HandshakeError, build_acceptance, check_handshake
 from daphne.protocol.head import Head
+from daphne.protocol.keep_alive import PING_TIMER, KeepAlive
 from daphne.protocol.message_stream import MessageStream
 from daphne.protocol.operations import (
     Abort,
@@ -81,6 +82,9 @@ _EARLY_LIMIT = 64 * 1024
 #: that cannot be guessed; these keep a late message from reaching a newer socket.
 _LOCAL_BYTES = 8
 
+#: Codes of failures that an option would prevent.
+_LIMIT_CODES = frozenset({1008, 1009})
+
 _PING = Write(build_frame(Opcode.PING, b""))
 
 
@@ -103,12 +107,11 @@ class WebSocketCore(Core):
         "_engine",
         "_handshake",
         "_head",
-        "_heard",
+        "_keep_alive",
         "_local",
         "_opened",
         "_path",
         "_paused",
-        "_pinged",
         "_room_timer",
         "_state",
         "_stream",
@@ -132,9 +135,10 @@ class WebSocketCore(Core):
         self._opened = False
         #: Whether we asked not to be given more of what the client sends.
         self._paused = False
-        #: When the client was last heard, and whether a ping was sent since.
-        self._heard = 0.0
-        self._pinged = False
+        options = context.options
+        self._keep_alive = KeepAlive(
+            self.emit, context.clock, options.ping_interval, options.ping_timeout
+        )
         #: Whether the deadline for a full channel is armed.
         self._room_timer = False
         #: Whether the transport's buffer is full, and what was written since.
@@ -186,8 +190,7 @@ class WebSocketCore(Core):
         )
         self.emit(Timer("connect", None))
         self._arm("lifetime", options.websocket_timeout)
-        self._hear()
-        self._arm("ping", options.ping_interval)
+        self._keep_alive.start()
         self._log("connected")
         self._send(reply)
         early, self._early = self._early, b""
@@ -223,7 +226,7 @@ class WebSocketCore(Core):
             if len(self._early) >= _EARLY_LIMIT:
                 self._pause()
         elif self._state is not State.ENDED:
-            self._hear()
+            self._keep_alive.hear()
             self._read(data)
             self._balance()
 
@@ -258,9 +261,17 @@ class WebSocketCore(Core):
                 self.emit(Write(build_close_frame(event.code)))
             self._hang_up(1005 if event.code is None else event.code)
         elif isinstance(event, Failure):
-            if self._state is State.OPEN:
-                self.emit(Write(build_close_frame(event.code, event.reason)))
-            self._hang_up(event.code)
+            self._fail(event)
+
+    def _fail(self, failure: Failure) -> None:
+        """The client broke a rule, which ends the connection, or a limit, which is logged too."""
+        level = logging.WARNING if failure.code in _LIMIT_CODES else logging.INFO
+        _logger.log(
+            level, "WebSocket of %s failed: %d, %s", self._client, failure.code, failure.reason
+        )
+        if self._state is State.OPEN:
+            self.emit(Write(build_close_frame(failure.code, failure.reason)))
+        self._hang_up(failure.code)
 
     # -- to the client --------------------------------------------------------------------------
 
@@ -313,7 +324,7 @@ class WebSocketCore(Core):
             return
         self._state = State.CLOSING
         self.emit(Write(build_close_frame(code, reason)))
-        self.emit(Timer("ping", None))
+        self._keep_alive.stop()
         self.emit(Timer("lifetime", None))
         self._arm("close", self.context.options.websocket_close_timeout)
         self._resume()
@@ -328,7 +339,8 @@ class WebSocketCore(Core):
         self._state = State.ENDED
         self._engine = None
         self._early = b""
-        for name in ("connect", "ping", "lifetime", "close", "room"):
+        self._keep_alive.stop()
+        for name in ("connect", "lifetime", "close", "room"):
             self.emit(Timer(name, None))
         self.emit(Unregister(self._local))
         if self._opened:
@@ -409,14 +421,14 @@ class WebSocketCore(Core):
     def _resume(self) -> None:
         if self._paused:
             self._paused = False
-            self._hear()
+            self._keep_alive.hear()
             self.emit(ResumeReading())
 
     # -- time -----------------------------------------------------------------------------------
 
     def _arm(self, name: str, seconds: float | None) -> None:
-        """Arm a deadline; None and, for pings, 0 mean that there is none."""
-        if seconds:
+        """Arm a deadline; None means that there is none."""
+        if seconds is not None:
             self.emit(Timer(name, self.context.clock() + seconds))
 
     def timer(self, name: str) -> None:
@@ -426,8 +438,8 @@ class WebSocketCore(Core):
         if name == "connect":
             _logger.warning("No answer to websocket.connect in time; refusing %s", self._client)
             self._reject(503, "The application did not answer in time.")
-        elif name == "ping":
-            self._keep_alive()
+        elif name == PING_TIMER:
+            self._ping()
         elif name == "lifetime":
             self._close(1000)
         elif name == "close":
@@ -438,31 +450,17 @@ class WebSocketCore(Core):
             self._stream.drop()
             self._close(1013, "queue full")
 
-    def _hear(self) -> None:
-        """The client gave a sign of life: if a ping waited for it, the next one is due later."""
-        self._heard = self.context.clock()
-        if self._pinged:
-            self._pinged = False
-            self._arm("ping", self.context.options.ping_interval)
+    def _ping(self) -> None:
+        """Ping after silence, drop a client that stays silent.
 
-    def _keep_alive(self) -> None:
-        """Ping after silence, drop a client that is silent after a ping.
-
-        While the socket is not read, nothing can be heard, so nothing is concluded.
+        Of a socket that is not read nothing can be heard, so nothing is concluded.
         """
-        interval = self.context.options.ping_interval
-        if self._state is not State.OPEN or not interval:
-            return
         if self._paused:
-            self._hear()
-        if self._pinged:
+            self._keep_alive.hear()
+        if self._keep_alive.unanswered:
             self._drop()
-        elif (due := self._heard + interval) > self.context.clock():
-            self.emit(Timer("ping", due))
-        else:
+        elif self._keep_alive.ping_is_due():
             self.emit(_PING)
-            self._pinged = bool(self.context.options.ping_timeout)
-            self._arm("ping", self.context.options.ping_timeout or interval)
 
     def _drop(self) -> None:
         self.emit(Abort())

@@ -149,6 +149,13 @@ def test_a_client_that_breaks_a_rule_is_closed(data: bytes, code: int) -> None:
     assert ended(driver) and driver.code == code
 
 
+def test_a_limit_that_bites_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+    Driver(websocket_max_frame=1000).opened().receive(client_frame(BINARY, b"x" * 1001))
+    (record,) = caplog.records
+    assert (record.name, record.levelname) == ("daphne.ws_protocol", "WARNING")
+    assert "1009" in record.message and "1000" in record.message
+
+
 # -- the server closes ----------------------------------------------------------------------------
 
 

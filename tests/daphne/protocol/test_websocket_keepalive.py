@@ -87,8 +87,9 @@ def test_a_socket_that_is_not_read_is_not_blamed_for_silence() -> None:
     assert driver.reading and not driver.aborted
 
 
-def test_no_ping_follows_a_close_frame() -> None:
-    driver = open_socket().reply({"close": True})
+@pytest.mark.parametrize("before", [0, 21])
+def test_no_ping_follows_a_close_frame(before: float) -> None:
+    driver = open_socket(websocket_close_timeout=1000.0).advance(before).reply({"close": True})
     driver.take()
-    driver.advance(4)
-    assert driver.written == b"" and "ping" not in driver.timers
+    driver.receive(client_frame(TEXT, b"late")).advance(900)
+    assert driver.written == b"" and not driver.aborted
