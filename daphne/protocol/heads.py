@@ -16,6 +16,9 @@ __all__ = ["HeadBuffer"]
 
 _END = b"\r\n\r\n"
 
+#: Used bytes in front of unused ones, at most.
+_COMPACT = 64 * 1024
+
 #: A line feed without its carriage return, or the other way round; a carriage return at the end of
 #: what arrived may still get its line feed.
 _BARE = re.compile(rb"(?<!\r)\n|\r[^\n]")
@@ -47,7 +50,7 @@ class HeadBuffer:
         if self._start == len(self._data):
             self._replace(data)
             return
-        if isinstance(self._data, bytes):
+        if isinstance(self._data, bytes) or self._start > _COMPACT:
             self._replace(bytearray(memoryview(self._data)[self._start :]), self._start)
         self._data += data
 
@@ -79,8 +82,11 @@ class HeadBuffer:
         if end < 0:
             self._check_incomplete()
             return None
-        self._start = self._searched = self._line_start = end + 4
         head = bytes(data[start : end + 4])
+        if end + 4 == len(data):
+            self._replace(b"")
+        else:
+            self._start = self._searched = self._line_start = end + 4
         self._check(head)
         return head
 

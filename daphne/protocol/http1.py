@@ -18,100 +18,47 @@ page, and the connection is closed; the shell reads on for a moment, so that the
 A client that closes its sending side is answered within ``half_close_grace`` seconds, or not at
 all: nothing tells it from a client that is gone. A WebSocket handshake replaces this core.
 
-There is one deadline. It is armed lazily: a later one is noted only, and looked at when the armed
-one passes, so that a busy connection costs the shell no timer work.
+The answers are written in ``responder``; deadline, writing and closing are in ``connection``.
 """
 
-import logging
 import secrets
-from collections.abc import Mapping
-from typing import Any
 
-from channels.exceptions import ChannelFull, InvalidMessage
-from channels.spec import HTTP_DISCONNECT, HTTP_REQUEST, credit_channel, http_disconnect
+from channels.exceptions import ChannelFull
+from channels.spec import HTTP_REQUEST
 from daphne.exceptions import RequestRefused
 from daphne.protocol.body import ChunkedDecoder, LengthDecoder
-from daphne.protocol.core import ConnectionContext, Core
+from daphne.protocol.core import ConnectionContext
 from daphne.protocol.credit import Credit
-from daphne.protocol.error_pages import error_response
-from daphne.protocol.exchange import Exchange, client_name
+from daphne.protocol.exchange import Exchange
 from daphne.protocol.head import Head
 from daphne.protocol.heads import HeadBuffer
-from daphne.protocol.operations import (
-    Abort,
-    Close,
-    Log,
-    PauseReading,
-    Register,
-    ResumeReading,
-    Send,
-    Timer,
-    Unregister,
-    Upgrade,
-    Write,
-)
+from daphne.protocol.operations import Register, Send, Upgrade
 from daphne.protocol.request import CHUNKED, parse_request
-from daphne.protocol.response import ResponseBody, Start, render_start
+from daphne.protocol.responder import Responder, logger
 from daphne.protocol.upload import Upload
 from daphne.protocol.websocket import WebSocketCore
 
 __all__ = ["Http1Core"]
-
-logger = logging.getLogger(__name__)
 
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 #: Bytes of further requests that are kept while one is answered; then the client is not read.
 _PIPELINE_LIMIT = 64 * 1024
 
-#: Status in the access log of a request whose client left before the response began. nginx's.
-_CLIENT_LEFT = 499
 
-#: Name of the deadline.
-_DEADLINE = "http"
-
-
-class Http1Core(Core):
+class Http1Core(Responder):
     """The HTTP/1.1 side of one connection."""
 
-    __slots__ = (
-        "_armed",
-        "_buffer",
-        "_closed",
-        "_count",
-        "_deadline",
-        "_discarding",
-        "_eof",
-        "_exchange",
-        "_in_head",
-        "_name",
-        "_outstanding",
-        "_reading",
-        "_stopping",
-        "_write_paused",
-    )
+    __slots__ = ("_buffer", "_count", "_in_head", "_name")
 
     def __init__(self, context: ConnectionContext) -> None:
         super().__init__(context)
         self._buffer = HeadBuffer(context.options)
-        self._exchange: Exchange | None = None
         #: Local parts are this name and a count, so none is ever used twice.
         self._name = secrets.token_hex(8)
         self._count = 0
-        #: When something has to happen, and when the shell's timer will tell; None: never.
-        self._deadline: float | None = None
-        self._armed: float | None = None
         #: Whether the deadline is that of a head.
         self._in_head = True
-        #: Bytes written that have not left for the client.
-        self._outstanding = 0
-        self._write_paused = False
-        self._reading = True
-        #: Whether what the client sends is of no interest any more.
-        self._discarding = False
-        self._eof = False
-        self._stopping = False
-        self._closed = False
 
     # -- from the client --------------------------------------------------------------------------
 
@@ -130,7 +77,8 @@ class Http1Core(Core):
         self._buffer.append(data)
         if exchange is None:
             self._serve()
-        self._regulate()
+        else:
+            self._regulate()
 
     def receive_eof(self) -> None:
         """See ``Core``: answer what was asked, for a moment."""
@@ -145,7 +93,7 @@ class Http1Core(Core):
             self._abandon(exchange)
             self._close()
         elif not exchange.status:
-            self._arm(self.context.options.half_close_grace)
+            self._await_response()
 
     def connection_lost(self) -> None:
         """See ``Core``: tell the application."""
@@ -166,9 +114,8 @@ class Http1Core(Core):
             return
         if self._exchange is None:
             self._serve()
-            self._regulate()
         elif self._exchange.status:
-            self._arm(self.context.options.http_timeout)
+            self._await_response()
 
     def drained(self, count: int) -> None:
         """See ``Core``: give credit to the worker."""
@@ -189,8 +136,11 @@ class Http1Core(Core):
 
     def _serve(self) -> None:
         """Go on to the next request, if it is there and may be handled."""
-        if self._closed or self._write_paused:
-            return
+        if not self._closed and not self._write_paused:
+            self._next_request()
+        self._regulate()
+
+    def _next_request(self) -> None:
         try:
             data = None if self._stopping else self._buffer.next_head()
         except RequestRefused as refusal:
@@ -235,7 +185,7 @@ class Http1Core(Core):
             self.emit(Register(local))
             self.emit(Send(HTTP_REQUEST, exchange.message(), exchange))
             exchange.announced = True
-            self._arm(self.context.options.http_timeout, exchange.started)
+            self._await_response(exchange.started)
 
     def _upgrade(self, head: Head) -> None:
         """Hand the connection over to a WebSocket core."""
@@ -273,9 +223,11 @@ class Http1Core(Core):
             self._write(_CONTINUE)
 
     def _receive_body(self, exchange: Exchange, data: bytes) -> None:
-        assert exchange.decoder is not None and exchange.upload is not None
+        decoder, upload = exchange.decoder, exchange.upload
+        if decoder is None or upload is None:
+            return
         try:
-            part, rest = exchange.decoder.feed(data)
+            part, rest = decoder.feed(data)
         except RequestRefused as refusal:
             self._refuse_exchange(exchange, refusal.status, refusal.detail)
             return
@@ -288,7 +240,7 @@ class Http1Core(Core):
         if rest is not None:
             exchange.decoder = None
             self._buffer.append(rest)
-        exchange.upload.feed(part, rest is not None, self.context.clock())
+        upload.feed(part, rest is not None, self.context.clock())
         self._upload_moved(exchange)
 
     def _upload_moved(self, exchange: Exchange) -> None:
@@ -298,7 +250,7 @@ class Http1Core(Core):
             return
         held = exchange.decoder is not None and upload.is_full
         if exchange.decoder is None or (held and not exchange.held):
-            self._arm(options.http_timeout)
+            self._await_response()
         elif exchange.held and not held:
             exchange.looked_at = exchange.received
             self._arm(options.body_grace)
@@ -310,6 +262,9 @@ class Http1Core(Core):
         """Refuse a client that sends its body too slowly."""
         options = self.context.options
         progress = exchange.received - exchange.looked_at
+        if exchange.continue_due:  # it was not told to send anything yet
+            self._arm(options.body_grace)
+            return
         if progress < (options.body_min_rate or 0) * options.body_grace or not progress:
             self._refuse_exchange(exchange, 408, "The body of the request came too slowly.")
             return
@@ -325,11 +280,6 @@ class Http1Core(Core):
             self._set_reading(not exchange.held)
         else:
             self._set_reading(self._discarding or len(self._buffer) <= _PIPELINE_LIMIT)
-
-    def _set_reading(self, reading: bool) -> None:
-        if reading is not self._reading:
-            self._reading = reading
-            self.emit(ResumeReading() if reading else PauseReading())
 
     # -- from the channel layer -------------------------------------------------------------------
 
@@ -376,221 +326,7 @@ class Http1Core(Core):
         logger.error("A request could not be sent to the channel layer: %s", error)
         self._refuse_exchange(exchange, 503, "The request could not be passed on.")
 
-    def deliver(self, local: str, message: Mapping[str, Any], shared: dict[Any, Any]) -> None:
-        """See ``Core``: a message of the response."""
-        exchange = self._exchange
-        if exchange is None or exchange.local != local:
-            return
-        try:
-            if exchange.status:
-                self._continue_response(exchange, message)
-            elif "status" in message or "request" not in message:
-                # A server push, which has no status, is dropped: there is none in HTTP/1.1.
-                self._start_response(exchange, message, shared)
-        except InvalidMessage as error:
-            self._spoiled(exchange, error)
-
-    # -- responses --------------------------------------------------------------------------------
-
-    def _start_response(
-        self, exchange: Exchange, message: Mapping[str, Any], shared: dict[Any, Any]
-    ) -> None:
-        request = exchange.request
-        keep_alive = request.keep_alive and not self._stopping and exchange.decoder is None
-        key = ("http1", request.head.method == "HEAD", request.head.http_version, keep_alive)
-        start: Start | None = shared.get(key)
-        if start is None:
-            start = shared[key] = self._render(exchange, message, keep_alive)
-        exchange.status = start.status
-        self._write(start.data)
-        if exchange.decoder is not None:
-            self._drop_body(exchange)
-        if start.problem:
-            self._complain(exchange, start.problem)
-        if start.more and not start.problem:
-            exchange.body = ResponseBody(start)
-            self._stream(exchange, start)
-        else:
-            self._finish(exchange, start.size, start.close)
-
-    def _render(self, exchange: Exchange, message: Mapping[str, Any], keep_alive: bool) -> Start:
-        head = exchange.request.head
-        return render_start(
-            message,
-            method=head.method,
-            http_version=head.http_version,
-            keep_alive=keep_alive,
-            now=self.context.now(),
-            server_name=self.context.options.server_name,
-        )
-
-    def _drop_body(self, exchange: Exchange) -> None:
-        """The response has begun before the end of the body: nobody wants the rest of it."""
-        exchange.decoder = None
-        exchange.continue_due = False
-        if exchange.upload is not None:
-            exchange.upload.abandon()
-        self._discarding = True
-        self._set_reading(True)
-
-    def _stream(self, exchange: Exchange, start: Start) -> None:
-        """Prepare for the further messages of a response."""
-        exchange.request = exchange.request._replace(keep_alive=not start.close)
-        channel = credit_channel(exchange.reply_channel)
-        if channel is not None:
-            exchange.credit = Credit(channel, self.emit)
-        self._await_application()
-
-    def _await_application(self) -> None:
-        if not self._write_paused:
-            self._arm(self.context.options.http_timeout)
-
-    def _continue_response(self, exchange: Exchange, message: Mapping[str, Any]) -> None:
-        body = exchange.body
-        assert body is not None
-        if message.get("closed") is True:
-            self._cut(exchange, "its worker could not finish it")
-            return
-        data = body.render(message)
-        if data:
-            self._write(data)
-        if body.problem:
-            self._complain(exchange, body.problem)
-        if body.problem or not body.more:
-            close = bool(body.problem) or not exchange.request.keep_alive
-            self._finish(exchange, body.size, close)
-        elif self._outstanding > self.context.options.response_write_limit:
-            self._cut(exchange, "the client does not read it (response_write_limit)")
-        else:
-            self._await_application()
-
-    def _spoiled(self, exchange: Exchange, error: InvalidMessage) -> None:
-        """The application sent a message that is no response; nothing of it was written."""
-        self._complain(exchange, str(error))
-        if exchange.status:
-            self._cut(exchange, "the rest of it is invalid")
-        else:
-            self._answer(exchange, 500, "The application sent an invalid response.", False)
-
-    def _complain(self, exchange: Exchange, problem: str) -> None:
-        head = exchange.request.head
-        logger.error("The response to %s %r is wrong: %s", head.method, head.path, problem)
-
-    def _cut(self, exchange: Exchange, reason: str) -> None:
-        """End a response in its midst, so that the client can tell."""
-        head = exchange.request.head
-        logger.warning("The response to %s %r was cut: %s", head.method, head.path, reason)
-        self._abandon(exchange)
-        self._abort()
-
-    def _finish(self, exchange: Exchange, size: int, close: bool) -> None:
-        """The response was written: tell, and go on."""
-        self._exchange = None
-        self._end(exchange, size)
-        if close:
-            self._close()
-        else:
-            self._serve()
-            self._regulate()
-
-    def _end(self, exchange: Exchange, size: int) -> None:
-        """Tell the application and the access log that an exchange is over."""
-        self.emit(Unregister(exchange.local))
-        head = exchange.request.head
-        if exchange.is_announced and self.context.has_listener(HTTP_DISCONNECT):
-            message = http_disconnect(exchange.reply_channel, head.path)
-            self.emit(Send(HTTP_DISCONNECT, message))
-        seconds = self.context.clock() - exchange.started
-        self.emit(Log("http", "complete", exchange.details(exchange.status, size, seconds)))
-
-    def _abandon(self, exchange: Exchange) -> None:
-        """The client gets no (further) response."""
-        self._exchange = None
-        if exchange.upload is not None:
-            exchange.upload.abandon()
-        if exchange.credit is not None:
-            exchange.credit.close()
-        exchange.status = exchange.status or _CLIENT_LEFT
-        self._end(exchange, exchange.body.size if exchange.body is not None else 0)
-
-    # -- refusals ---------------------------------------------------------------------------------
-
-    def _refuse(self, refusal: RequestRefused, data: bytes = b"") -> None:
-        """Answer a request that never became an exchange."""
-        context = self.context
-        logger.info("A request was refused with %s", refusal)
-        page = error_response(
-            refusal.status,
-            refusal.detail,
-            now=context.now(),
-            server_name=context.options.server_name,
-            headers=refusal.headers,
-            head_only=data.startswith(b"HEAD "),
-        )
-        self._write(page)
-        details = {
-            "path": "-",
-            "status": refusal.status,
-            "method": "-",
-            "client": client_name(context.client),
-            "time_taken": 0.0,
-            "size": 0,
-        }
-        self.emit(Log("http", "complete", details))
-        self._close()
-
-    def _refuse_exchange(self, exchange: Exchange, status: int, detail: str) -> None:
-        """Give up on a request; its connection ends."""
-        logger.info("%r was refused with %d: %s", exchange.request.head.path, status, detail)
-        if exchange.status:
-            self._cut(exchange, detail)
-        else:
-            self._answer(exchange, status, detail, True)
-
-    def _answer(self, exchange: Exchange, status: int, detail: str, close: bool) -> None:
-        """Answer an exchange with an error page."""
-        request = exchange.request
-        close = close or not request.keep_alive or self._stopping or exchange.decoder is not None
-        close = close or request.head.http_version == "1.0"
-        page = error_response(
-            status,
-            detail,
-            now=self.context.now(),
-            server_name=self.context.options.server_name,
-            head_only=request.head.method == "HEAD",
-            close=close,
-        )
-        self._write(page)
-        exchange.status = status
-        if exchange.upload is not None:
-            exchange.upload.abandon()
-        self._finish(exchange, 0, close)
-
     # -- time, and the end ------------------------------------------------------------------------
-
-    def _arm(self, seconds: float | None, now: float | None = None) -> None:
-        """Have something happen in ``seconds``; None: never."""
-        if seconds is None:
-            self._deadline = None
-            return
-        deadline = (self.context.clock() if now is None else now) + seconds
-        self._deadline = deadline
-        if self._armed is None or deadline < self._armed:
-            self._armed = deadline
-            self.emit(Timer(_DEADLINE, deadline))
-
-    def timer(self, name: str) -> None:
-        """See ``Core``."""
-        self._armed = None
-        deadline = self._deadline
-        if deadline is None or self._closed:
-            return
-        if self.context.clock() < deadline:
-            self._armed = deadline
-            self.emit(Timer(_DEADLINE, deadline))
-            return
-        self._deadline = None
-        self._expired()
 
     def _expired(self) -> None:
         """The deadline has passed: say so to who can hear it."""
@@ -624,19 +360,3 @@ class Http1Core(Core):
         self._stopping = True
         if self._exchange is None:
             self._close()
-
-    def _write(self, data: bytes) -> None:
-        self._outstanding += len(data)
-        self.emit(Write(data))
-
-    def _close(self) -> None:
-        if not self._closed:
-            self._closed = True
-            self._deadline = None
-            self.emit(Close())
-
-    def _abort(self) -> None:
-        if not self._closed:
-            self._closed = True
-            self._deadline = None
-            self.emit(Abort())

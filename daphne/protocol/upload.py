@@ -98,7 +98,7 @@ class Upload:
     @property
     def wants_body(self) -> bool:
         """Whether the body is needed now: not before the layer has taken a request without it."""
-        return self._state is State.COLLECTING or (self._channel != "" and self._latest is not None)
+        return self._state in (State.COLLECTING, State.READY)
 
     def begin(self, length: int) -> None:
         """Start; ``length`` is the body's size in bytes, negative if it is not known."""
@@ -186,6 +186,8 @@ class Upload:
             self._emit(AwaitRoom(self._channel, self))
             return True
         self._state = State.DONE
+        if not is_chunk:
+            self._latest = None
         return self._abandoned
 
     def room(self) -> None:

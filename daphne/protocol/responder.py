@@ -1,0 +1,248 @@
+"""Answering one request: by the application's messages, or by an error page.
+
+The responses' bytes come from ``response`` and ``error_pages``; which request is answered is
+decided in ``http1``.
+"""
+
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+from channels.exceptions import InvalidMessage
+from channels.spec import HTTP_DISCONNECT, credit_channel, http_disconnect
+from daphne.exceptions import RequestRefused
+from daphne.protocol.connection import HttpConnection
+from daphne.protocol.core import ConnectionContext
+from daphne.protocol.credit import Credit
+from daphne.protocol.error_pages import error_response
+from daphne.protocol.exchange import Exchange, client_name
+from daphne.protocol.operations import Log, Send, Unregister
+from daphne.protocol.response import ResponseBody, Start, render_start
+
+__all__ = ["Responder"]
+
+logger = logging.getLogger(__name__)
+
+#: Status in the access log of a request whose client left before the response began. nginx's.
+_CLIENT_LEFT = 499
+
+
+class Responder(HttpConnection):
+    """The answering half of the HTTP/1.1 core."""
+
+    __slots__ = ("_discarding", "_eof", "_exchange", "_stopping")
+
+    def __init__(self, context: ConnectionContext) -> None:
+        super().__init__(context)
+        #: The request under way.
+        self._exchange: Exchange | None = None
+        #: Whether what the client sends is of no interest any more.
+        self._discarding = False
+        #: Whether the client has closed its sending side.
+        self._eof = False
+        #: Whether the response under way is the last one.
+        self._stopping = False
+
+    def _serve(self) -> None:
+        """Go on to the next request."""
+        raise NotImplementedError
+
+    def deliver(self, local: str, message: Mapping[str, Any], shared: dict[Any, Any]) -> None:
+        """See ``Core``: a message of the response."""
+        exchange = self._exchange
+        if exchange is None or exchange.local != local:
+            return
+        try:
+            if exchange.status:
+                self._continue_response(exchange, message)
+            elif "status" in message or "request" not in message:
+                # A server push, which has no status, is dropped: there is none in HTTP/1.1.
+                self._start_response(exchange, message, shared)
+        except InvalidMessage as error:
+            self._spoiled(exchange, error)
+
+    # -- responses --------------------------------------------------------------------------------
+
+    def _start_response(
+        self, exchange: Exchange, message: Mapping[str, Any], shared: dict[Any, Any]
+    ) -> None:
+        request = exchange.request
+        keep_alive = request.keep_alive and not self._stopping and exchange.decoder is None
+        key = ("http1", request.head.method == "HEAD", request.head.http_version, keep_alive)
+        start: Start | None = shared.get(key)
+        if start is None:
+            start = shared[key] = self._render(exchange, message, keep_alive)
+        exchange.status = start.status
+        self._write(start.data)
+        if exchange.decoder is not None:
+            self._drop_body(exchange)
+        if start.problem:
+            self._complain(exchange, start.problem)
+        if start.more and not start.problem:
+            exchange.body = ResponseBody(start)
+            self._stream(exchange, start)
+        else:
+            self._finish(exchange, start.size, start.close)
+
+    def _render(self, exchange: Exchange, message: Mapping[str, Any], keep_alive: bool) -> Start:
+        head = exchange.request.head
+        return render_start(
+            message,
+            method=head.method,
+            http_version=head.http_version,
+            keep_alive=keep_alive,
+            now=self.context.now(),
+            server_name=self.context.options.server_name,
+        )
+
+    def _drop_body(self, exchange: Exchange) -> None:
+        """The response has begun before the end of the body: nobody wants the rest of it."""
+        exchange.decoder = None
+        exchange.continue_due = False
+        if exchange.upload is not None:
+            exchange.upload.abandon()
+        self._discarding = True
+        self._set_reading(True)
+
+    def _stream(self, exchange: Exchange, start: Start) -> None:
+        """Prepare for the further messages of a response."""
+        exchange.request = exchange.request._replace(keep_alive=not start.close)
+        channel = credit_channel(exchange.reply_channel)
+        if channel is not None:
+            exchange.credit = Credit(channel, self.emit)
+        self._await_response()
+
+    def _await_response(self, now: float | None = None) -> None:
+        """Give the application its time for the next message."""
+        options = self.context.options
+        exchange = self._exchange
+        if self._eof and exchange is not None and not exchange.status:
+            self._arm(options.half_close_grace, now)
+        elif not self._write_paused or exchange is None or not exchange.status:
+            self._arm(options.http_timeout, now)
+
+    def _continue_response(self, exchange: Exchange, message: Mapping[str, Any]) -> None:
+        body = exchange.body
+        if body is None or message.get("closed") is True:
+            self._cut(exchange, "its worker could not finish it")
+            return
+        data = body.render(message)
+        if data:
+            self._write(data)
+        if body.problem:
+            self._complain(exchange, body.problem)
+        if body.problem or not body.more:
+            close = bool(body.problem) or not exchange.request.keep_alive
+            self._finish(exchange, body.size, close)
+        elif self._outstanding > self.context.options.response_write_limit:
+            self._cut(exchange, "the client does not read it (response_write_limit)")
+        else:
+            self._await_response()
+
+    def _spoiled(self, exchange: Exchange, error: InvalidMessage) -> None:
+        """The application sent a message that is no response; nothing of it was written."""
+        self._complain(exchange, str(error))
+        if exchange.status:
+            self._cut(exchange, "the rest of it is invalid")
+        else:
+            self._answer(exchange, 500, "The application sent an invalid response.", False)
+
+    def _complain(self, exchange: Exchange, problem: str) -> None:
+        head = exchange.request.head
+        logger.error("The response to %s %r is wrong: %s", head.method, head.path, problem)
+
+    def _cut(self, exchange: Exchange, reason: str) -> None:
+        """End a response in its midst, so that the client can tell."""
+        head = exchange.request.head
+        logger.warning("The response to %s %r was cut: %s", head.method, head.path, reason)
+        self._abandon(exchange)
+        self._abort()
+
+    def _finish(self, exchange: Exchange, size: int, close: bool) -> None:
+        """The response was written: tell, and go on."""
+        self._exchange = None
+        if exchange.upload is not None:
+            exchange.upload.abandon()
+        self._end(exchange, size)
+        if close:
+            self._close()
+        else:
+            self._serve()
+
+    def _end(self, exchange: Exchange, size: int) -> None:
+        """Tell the application and the access log that an exchange is over."""
+        self.emit(Unregister(exchange.local))
+        head = exchange.request.head
+        if exchange.is_announced and self.context.has_listener(HTTP_DISCONNECT):
+            message = http_disconnect(exchange.reply_channel, head.path)
+            self.emit(Send(HTTP_DISCONNECT, message))
+        seconds = self.context.clock() - exchange.started
+        self.emit(Log("http", "complete", exchange.details(exchange.status, size, seconds)))
+
+    def _abandon(self, exchange: Exchange) -> None:
+        """The client gets no (further) response."""
+        self._exchange = None
+        if exchange.upload is not None:
+            exchange.upload.abandon()
+        if exchange.credit is not None:
+            exchange.credit.close()
+        exchange.status = exchange.status or _CLIENT_LEFT
+        self._end(exchange, exchange.body.size if exchange.body is not None else 0)
+
+    # -- refusals ---------------------------------------------------------------------------------
+
+    def _refuse(self, refusal: RequestRefused, data: bytes = b"") -> None:
+        """Answer a request that never became an exchange."""
+        context = self.context
+        logger.info("A request was refused with %s", refusal)
+        page = error_response(
+            refusal.status,
+            refusal.detail,
+            now=context.now(),
+            server_name=context.options.server_name,
+            headers=refusal.headers,
+            head_only=data.startswith(b"HEAD "),
+        )
+        self._write(page)
+        method, path = _request_name(data)
+        details = {
+            "path": path,
+            "status": refusal.status,
+            "method": method,
+            "client": client_name(context.client),
+            "time_taken": 0.0,
+            "size": 0,
+        }
+        self.emit(Log("http", "complete", details))
+        self._close()
+
+    def _refuse_exchange(self, exchange: Exchange, status: int, detail: str) -> None:
+        """Give up on a request; its connection ends."""
+        logger.info("%r was refused with %d: %s", exchange.request.head.path, status, detail)
+        if exchange.status:
+            self._cut(exchange, detail)
+        else:
+            self._answer(exchange, status, detail, True)
+
+    def _answer(self, exchange: Exchange, status: int, detail: str, close: bool) -> None:
+        """Answer an exchange with an error page."""
+        request = exchange.request
+        close = close or not request.keep_alive or self._stopping or exchange.decoder is not None
+        close = close or request.head.http_version == "1.0"
+        page = error_response(
+            status,
+            detail,
+            now=self.context.now(),
+            server_name=self.context.options.server_name,
+            head_only=request.head.method == "HEAD",
+            close=close,
+        )
+        self._write(page)
+        exchange.status = status
+        self._finish(exchange, 0, close)
+
+
+def _request_name(data: bytes) -> tuple[str, str]:
+    """Method and target of a head that was refused, as far as they can be told, for the log."""
+    parts = data[: data.find(b"\r\n")].decode("latin-1").split(" ")
+    return (parts[0][:80], parts[1][:2000]) if len(parts) == 3 else ("-", "-")
