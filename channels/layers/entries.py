@@ -2,11 +2,7 @@
 
 from typing import Any, NamedTuple
 
-__all__ = ["MAX_TARGETS", "Delivery", "Extensions", "Received", "Stored"]
-
-#: Targets of one fan-out entry, so that an interface server is never given more sockets to write to
-#: at once.
-MAX_TARGETS = 2000
+__all__ = ["Delivery", "Extensions", "Received", "Stored"]
 
 #: What a receive gives: full channel name and message, or twice None.
 Received = tuple[str, dict[str, Any]] | tuple[None, None]

@@ -94,8 +94,8 @@ class Primitives(abc.ABC):
         raise self._lacks("groups")
 
     def _push_group(self, group: str, body: bytes) -> Iterable[tuple[str, int]]:
-        """Append ``body`` to the queue of each member: one entry for each queue and ``MAX_TARGETS``
-        targets of it.
+        """Append ``body`` to the queue of each member: one entry for each queue and
+        ``codec.MAX_TARGETS`` targets of it.
 
         Returns the queue and the number of targets of each entry that was dropped because the queue
         was full.

@@ -6,7 +6,7 @@ interface server.
 
 from collections.abc import Iterator
 
-from channels.layers.entries import MAX_TARGETS
+from channels.codec import MAX_TARGETS
 from channels.layers.inmemory.agenda import Agenda
 
 __all__ = ["Groups"]
