@@ -28,6 +28,7 @@ from channels.log import setup_logger
 from channels.management.consumers import http_consumer, serves_static
 from channels.management.options import add_option
 from channels.worker import WorkerGroup
+from daphne.exceptions import ListenError
 from daphne.server import Server, build_endpoint_description_strings
 
 __all__ = ["Command", "WorkerThread"]
@@ -36,6 +37,7 @@ __all__ = ["Command", "WorkerThread"]
 WORKERS = 4
 
 #: Seconds for which Ctrl-C and a reload wait for running consumers: a developer is waiting too.
+#: (On Ctrl-C the autoreloader's parent process kills this one after 0.25 s, so less is had there.)
 STOP_TIMEOUT = 2.0
 
 #: What Django's runserver says for the usual errors of a server's start.
@@ -158,9 +160,14 @@ class Command(RunserverCommand):
         layer.router.check_default(http_consumer=self.get_consumer(*args, **options))
         if options["run_worker"]:
             self._start_workers(layer, options)
+        elif layer.local_only():
+            self.stderr.write(
+                f"--noworker leaves all messages to other processes, and channel layer {layer} is "
+                "in-memory: nothing will answer. Choose another BACKEND, or leave out --noworker."
+            )
         try:
             self._serve(layer, options)
-        except OSError as error:
+        except (OSError, ListenError) as error:
             self._give_up(error, options)
         except KeyboardInterrupt:
             pass  # Ctrl-C before the server has taken over the signal
@@ -247,7 +254,7 @@ class Command(RunserverCommand):
             f"Quit the server with {quit_command}."
         )
 
-    def _give_up(self, error: OSError, options: Mapping[str, Any]) -> None:
+    def _give_up(self, error: OSError | ListenError, options: Mapping[str, Any]) -> None:
         """End the process because the server cannot listen."""
         reason = LISTEN_ERRORS.get(error.errno or 0, str(error))
         text = f"Cannot listen on {self.addr}:{self.port}. {reason}"
