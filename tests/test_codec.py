@@ -5,6 +5,7 @@ import enum
 import gc
 import json
 import math
+import re
 import struct
 import sys
 import tracemalloc
@@ -553,6 +554,15 @@ def test_every_golden_file_is_looked_at():
     known = {Path("messages") / f"{name}.hex" for name in MESSAGES}
     known |= {Path("envelopes") / f"{name}.hex" for name in ENVELOPES}
     assert stored == known
+
+
+def test_the_example_in_the_documentation_holds():
+    page = (FOLDER.parents[2] / "docs" / "wire-format.md").read_text(encoding="utf-8")
+    namespace = {}
+    exec(page.partition("```python\n")[2].partition("```")[0], namespace)
+    dump = re.search(r"```\n(01 +version 1\n.*?)```", page, re.DOTALL)[1]
+    pairs = [re.match(r"(?:[0-9a-f]{2} )*[0-9a-f]{2}\b", line)[0] for line in dump.splitlines()]
+    assert bytes.fromhex("".join(pairs)) == namespace["stored"]
 
 
 # --- Memory
