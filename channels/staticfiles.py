@@ -10,6 +10,7 @@ from urllib.parse import urlparse
 
 from django.contrib.staticfiles.handlers import StaticFilesHandlerMixin
 from django.contrib.staticfiles.views import serve
+from django.core.handlers.exception import response_for_exception
 
 from channels.handler import AsgiHandler, ViewConsumer
 
@@ -31,7 +32,10 @@ class StaticFilesHandler(StaticFilesHandlerMixin, AsgiHandler):
         """The file, or its 404 page; for other paths, the view's response."""
         if self._static_path(request) is None:
             return AsgiHandler.get_response(self, request)
-        response: Any = super().get_response(request)
+        try:
+            response = self.serve(request)
+        except Exception as error:  # Http404, or a path that leads out of the directory, say
+            response = response_for_exception(request, error)
         response._resource_closers.append(request.close)
         return response
 

@@ -7,6 +7,7 @@ from django.core.exceptions import DisallowedHost, RequestDataTooBig, TooManyFie
 from django.core.files.uploadedfile import InMemoryUploadedFile
 from django.core.handlers.wsgi import WSGIRequest
 from django.http import HttpRequest
+from django.http.multipartparser import TooManyFilesSent
 from django.test import override_settings
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -277,6 +278,14 @@ def test_closing_the_request_closes_its_files_and_body():
         request.read()
 
 
+@pytest.mark.parametrize("length", [b"x", b"-1", b"+1", b"1,1", b"9" * 5000, b"\xb2"])
+def test_a_length_that_is_none_announces_nothing(length):
+    headers = [(b"content-type", b"text/plain"), (b"content-length", length)]
+    assert (
+        AsgiRequest(request_message(method="POST", headers=headers, body=b"abc")).read() == b"abc"
+    )
+
+
 @override_settings(DATA_UPLOAD_MAX_MEMORY_SIZE=10)
 @pytest.mark.parametrize("length", [None, 5], ids=["announced", "understated"])
 def test_a_body_over_the_limit_is_refused(length):
@@ -301,6 +310,13 @@ def test_a_body_over_the_limit_is_refused_without_a_length():
     layer.send("body?a", http_request_body_chunk(b"y" * 6))
     with pytest.raises(RequestDataTooBig):
         _ = AsgiRequest(message).POST
+
+
+@override_settings(DATA_UPLOAD_MAX_NUMBER_FILES=2)
+def test_files_are_capped():
+    body = multipart(*[('name="f"; filename="x"', b"x")] * 3)
+    with pytest.raises(TooManyFilesSent):
+        _ = posted(body, MULTIPART).FILES
 
 
 @override_settings(DATA_UPLOAD_MAX_NUMBER_FIELDS=3)

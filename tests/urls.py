@@ -17,6 +17,7 @@ urlpatterns: list[object] = [
     path("redirect/", views.redirect),
     path("large/", views.large),
     path("streamed/", views.streamed),
+    path("streamed/empty/", views.empty_stream),
     path("streamed/async/", views.streamed_async),
     path("streamed/broken/<int:parts>/", views.broken_stream),
     path("file/", views.file),

@@ -99,7 +99,7 @@ def unsafe(request: HttpRequest, where: str) -> HttpResponse:
     if where == "value":
         response.headers._store["x-evil"] = ("X-Evil", evil)
     elif where == "name":
-        response.headers._store["x-evil"] = (evil, "x")
+        response.headers._store[evil.lower()] = (evil, "x")
     elif where == "nul":
         response["X-Evil"] = "a\x00b"
     elif where == "reason":
@@ -137,6 +137,11 @@ def _parts(label: str) -> Iterator[Any]:
         yield "last"
     finally:
         closed_streams.append(label)
+
+
+def empty_stream(request: HttpRequest) -> StreamingHttpResponse:
+    """Not one part."""
+    return StreamingHttpResponse([])
 
 
 async def streamed_async(request: HttpRequest) -> StreamingHttpResponse:

@@ -35,4 +35,4 @@ class ViewConsumer:
 
     def _answer(self, message: Any) -> None:
         with closing(self.handler(message)) as replies:
-            ResponseSender(message.reply_channel, message.channel_layer).send_all(replies)
+            ResponseSender(message.reply_channel).send_all(replies)

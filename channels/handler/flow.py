@@ -35,10 +35,11 @@ class ResponseSender:
     #: Seconds without any credit after which a client counts as stalled: twice what servers wait.
     credit_timeout: float = 240
 
-    def __init__(self, channel: Any, layer: Any) -> None:
+    def __init__(self, channel: Any) -> None:
         self._channel = channel
-        self._layer = layer
+        self._layer = channel.channel_layer
         self._credit_channel = credit_channel(channel.name)
+        self._streaming = False
         self._outstanding = 0
         self._next_look = time.monotonic() + _LOOK_INTERVAL
         self._client_gone = False
@@ -50,6 +51,7 @@ class ResponseSender:
             if not self._has_credit(size) or not self._send(message):
                 return self._give_up()
             self._outstanding += size
+            self._streaming = True
 
     def _send(self, message: dict[str, Any]) -> bool:
         return send_within(
@@ -62,12 +64,12 @@ class ResponseSender:
 
     def _has_credit(self, size: int) -> bool:
         """Whether ``size`` more bytes may be sent; waits for it where the window is used up."""
-        if self._credit_channel is None or self._outstanding == 0:
+        if self._credit_channel is None or not self._streaming:
             return True
         # A quarter of the window may be on its way without its credit being sent yet.
         limit = max(RESPONSE_WINDOW - size, RESPONSE_WINDOW // 4)
         self._look()
-        while self._outstanding > limit and not self._client_gone:
+        while size and self._outstanding > limit and not self._client_gone:
             if not self._take_credit(self.credit_timeout):
                 return False
         return not self._client_gone

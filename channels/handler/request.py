@@ -23,6 +23,9 @@ __all__ = ["AsgiRequest", "get_script_name"]
 #: Header names whose META keys are remembered: many more than browsers and proxies use.
 _KNOWN_NAMES = 256
 
+#: Digits of a content length that announces nothing: more than a file can have bytes.
+_MANY_DIGITS = 20
+
 
 class AsgiRequest(HttpRequest):
     """The request of ``message``, a :class:`channels.message.Message`.
@@ -102,8 +105,10 @@ class AsgiRequest(HttpRequest):
         return meta
 
     def _announced_length(self) -> int | None:
-        length = self.META.get("CONTENT_LENGTH", "")
-        return int(length) if length.isascii() and length.isdigit() else None
+        length: str = self.META.get("CONTENT_LENGTH", "")
+        if length.isascii() and length.isdigit() and len(length) < _MANY_DIGITS:
+            return int(length)
+        return None
 
     def _get_scheme(self) -> str:
         scheme: str = self.META["wsgi.url_scheme"]

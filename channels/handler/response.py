@@ -57,7 +57,7 @@ def _head(response: HttpResponseBase) -> tuple[int, list[tuple[bytes, bytes]]]:
         headers.append((b"Set-Cookie", _encoded("Set-Cookie", cookie.output(header="").strip())))
     if not safe_headers(headers):
         raise _splitting(next(pair for pair in headers if not safe_headers([pair])))
-    reason = response._reason_phrase  # type: ignore[attr-defined]
+    reason = getattr(response, "_reason_phrase", None)
     if reason is not None and not safe_headers([(b"reason", _encoded("reason", reason))]):
         raise _splitting(("reason phrase", reason))
     return int(response.status_code), headers
@@ -70,16 +70,17 @@ def _encoded(name: Any, value: Any) -> bytes:
         return str(value).encode("latin-1")
     except UnicodeEncodeError:
         raise InvalidMessage(
-            f"the response header {name!r} holds characters beyond ISO-8859-1: {value!r}; encode "
-            "its value (RFC 8187, or percent-encoding)"
+            f"the response header {name!r} holds characters beyond ISO-8859-1: {value!r:.200}; "
+            "encode its value (RFC 8187, or percent-encoding)"
         ) from None
 
 
 def _splitting(header: tuple[Any, Any]) -> InvalidMessage:
     name, value = header
     return InvalidMessage(
-        f"the response header {name!r}: {value!r} cannot be sent: a name must be a token (RFC "
-        "9110) and a value free of CR, LF and NUL; remove what came from outside unchecked"
+        f"the response header {name!r:.200}: {value!r:.200} cannot be sent: a name must be a "
+        "token (RFC 9110) and a value free of CR, LF and NUL; remove what came unchecked from "
+        "outside"
     )
 
 
