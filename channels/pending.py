@@ -83,6 +83,7 @@ class PendingMessageStore:
             try:
                 self._send(sender, message, deadlines)
             except Exception as error:  # raised below, when the others have left
+                error.add_note(f"A consumer had sent this message to {sender!r}.")
                 errors.append(error)
         for other in errors[1:]:
             logger.error("Cannot send a message of a finished consumer: %s", other, exc_info=other)

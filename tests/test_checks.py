@@ -1,0 +1,113 @@
+"""The system checks say what is wrong and what to do, and nothing where there are no layers."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.core import checks
+from django.core.management import call_command
+from django.test import override_settings
+
+from channels.checks import check_app_order, check_channel_layers, check_distributions
+
+GOOD = {
+    "BACKEND": "channels.layers.inmemory.ChannelLayer",
+    "ROUTING": "tests.routing.channel_routing",
+}
+
+
+def layers_found(config: Any) -> list[Any]:
+    """What the check says of a default layer."""
+    with override_settings(CHANNEL_LAYERS={"default": config}):
+        return list(check_channel_layers(None))
+
+
+def without(key: str) -> dict[str, str]:
+    return {name: value for name, value in GOOD.items() if name != key}
+
+
+def test_a_project_in_order_passes() -> None:
+    call_command("check", fail_level="WARNING")
+    assert layers_found(GOOD) == []
+
+
+def test_the_checks_are_registered_by_their_tag() -> None:
+    with override_settings(CHANNEL_LAYERS={"default": {}}):
+        found = checks.run_checks(tags=["channels"])
+    assert {message.id for message in found} == {"channels.E003", "channels.E004"}
+
+
+@pytest.mark.parametrize(
+    ("config", "number", "text"),
+    [
+        (without("BACKEND"), "E003", "CHANNEL_LAYERS['default'] has no BACKEND."),
+        (without("ROUTING"), "E004", "CHANNEL_LAYERS['default'] has no ROUTING."),
+        (GOOD | {"BACKEND": "no.such.Layer"}, "E005", "Cannot import BACKEND 'no.such.Layer'"),
+        (GOOD | {"BACKEND": 5}, "E005", "must be a dotted path in a str, not 5"),
+        (GOOD | {"ROUTING": "no.such.routing"}, "E006", "Cannot import routing 'no.such.routing'"),
+        (GOOD | {"ROUTING": 5}, "E006", "a routing must be a list of routes"),
+        (GOOD | {"ROUTING": {"task": "no.such.consumer"}}, "E006", "Cannot import consumer"),
+        ("no dict", "E002", "CHANNEL_LAYERS['default'] is a str, not a dict."),
+    ],
+)
+def test_a_wrong_layer_is_an_error_with_a_hint(config: Any, number: str, text: str) -> None:
+    (error,) = layers_found(config)
+    assert error.id == f"channels.{number}"
+    assert error.level == checks.ERROR
+    assert text in error.msg
+    assert error.hint
+
+
+def test_every_fault_of_every_layer_is_told() -> None:
+    with override_settings(CHANNEL_LAYERS={"one": {}, "two": {"BACKEND": 5, "ROUTING": []}}):
+        found = check_channel_layers(None)
+    assert [error.id for error in found] == ["channels.E003", "channels.E004", "channels.E005"]
+
+
+def test_a_setting_that_is_no_dict_is_an_error() -> None:
+    with override_settings(CHANNEL_LAYERS=["default"]):
+        (error,) = check_channel_layers(None)
+    assert (error.id, error.msg) == ("channels.E002", "CHANNEL_LAYERS is a list, not a dict.")
+
+
+def test_channels_after_static_files_is_a_warning_that_names_the_remedy() -> None:
+    apps = ["django.contrib.contenttypes", "django.contrib.staticfiles", "channels"]
+    with override_settings(INSTALLED_APPS=apps):
+        (warning,) = check_app_order(None)
+    assert warning.id == "channels.W001"
+    assert warning.level == checks.WARNING
+    assert "Move 'channels' above 'django.contrib.staticfiles'" in warning.hint
+
+
+@pytest.mark.parametrize(
+    "apps",
+    [["channels", "django.contrib.staticfiles"], ["channels"], ["django.contrib.staticfiles"]],
+)
+def test_other_orders_are_fine(apps: list[str]) -> None:
+    with override_settings(INSTALLED_APPS=apps):
+        assert check_app_order(None) == []
+
+
+@pytest.fixture
+def old_daphne(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another distribution that owns ``daphne`` is installed."""
+    folder = tmp_path / "daphne-4.1.2.dist-info"
+    folder.mkdir()
+    (folder / "METADATA").write_text("Metadata-Version: 2.1\nName: daphne\nVersion: 4.1.2\n")
+    (folder / "RECORD").write_text("daphne/__init__.py,sha256=x,1\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+
+
+@pytest.mark.usefixtures("old_daphne")
+def test_another_owner_of_our_names_is_an_error_that_names_the_remedy() -> None:
+    found = [error for error in check_distributions(None) if "'daphne' 4.1.2" in error.msg]
+    assert [error.id for error in found] == ["channels.E001"]
+    assert "pip uninstall daphne" in found[0].hint
+
+
+@pytest.mark.usefixtures("old_daphne")
+@pytest.mark.parametrize("setting", [{}, None])
+def test_without_layers_no_check_fires(setting: Any) -> None:
+    apps = ["django.contrib.contenttypes", "django.contrib.staticfiles", "channels"]
+    with override_settings(CHANNEL_LAYERS=setting, INSTALLED_APPS=apps):
+        assert checks.run_checks(tags=["channels"]) == []
