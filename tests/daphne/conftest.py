@@ -12,8 +12,11 @@ from daphne.dispatch import Dispatch
 from daphne.http_protocol import HTTPFactory
 from daphne.layers import adapt
 from daphne.options import Options
+from daphne.server import Server
+from tests.daphne.clients import Application, HttpClient
 from tests.daphne.cores import Script
 from tests.reactor import in_reactor, reactor, start_reactor
+from tests.waiting import wait_until
 
 
 @pytest.fixture
@@ -75,3 +78,74 @@ def shell(layer: ChannelLayer) -> Iterator[Callable[..., Shell]]:
     yield make
     for one in made:
         in_reactor(one.close)
+
+
+class RunningServer:
+    """A server in the run's reactor, an application in a thread, and clients."""
+
+    def __init__(self, layer: Any, **options: Any) -> None:
+        options.setdefault("endpoints", ["tcp:0:interface=127.0.0.1"])
+        options.setdefault("shutdown_timeout", 1)
+        self.layer = layer
+        self.logged: list[tuple[str, str, dict[str, Any]]] = []
+        self.server = Server(
+            layer,
+            action_logger=lambda *entry: self.logged.append(entry),
+            signal_handlers=False,
+            **options,
+        )
+        self._applications: list[Application] = []
+        self._clients: list[HttpClient] = []
+        in_reactor(self.server.start)
+        wait_until(lambda: len(self.server.addresses) == len(self.server.endpoints))
+
+    @property
+    def port(self) -> int:
+        """The port of the first endpoint."""
+        port: int = in_reactor(lambda: self.server.addresses[0].port)
+        return port
+
+    @property
+    def url(self) -> str:
+        """Where WebSocket clients connect to."""
+        return f"ws://127.0.0.1:{self.port}"
+
+    def application(self, **handlers: Callable[[dict[str, Any]], Any]) -> Application:
+        """Answer messages of channels, named with underscores for dots."""
+        self._applications.append(Application(self.layer, **handlers))
+        return self._applications[-1]
+
+    def client(
+        self, address: Any = None, family: int = socket.AF_INET, **kwargs: Any
+    ) -> HttpClient:
+        """A connection."""
+        address = ("127.0.0.1", self.port) if address is None else address
+        self._clients.append(HttpClient(address, family, **kwargs))
+        return self._clients[-1]
+
+    def connections(self) -> int:
+        """Open connections as the server counts them."""
+        count: int = in_reactor(lambda: len(self.server.factory))
+        return count
+
+    def close(self) -> None:
+        """End all of it."""
+        for client in self._clients:
+            client.close()
+        in_reactor(self.server.shut_down)
+        for application in self._applications:
+            application.stop()
+
+
+@pytest.fixture
+def serve(layer: ChannelLayer) -> Iterator[Callable[..., RunningServer]]:
+    """Makes servers over the in-memory layer, or another one."""
+    made: list[RunningServer] = []
+
+    def make(layer: Any = layer, **options: Any) -> RunningServer:
+        made.append(RunningServer(layer, **options))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.close()

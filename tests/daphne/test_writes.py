@@ -8,7 +8,6 @@ import pytest
 from twisted.internet import tcp, unix
 from twisted.internet.abstract import FileDescriptor
 from twisted.internet.protocol import Factory, Protocol
-from twisted.internet.ssl import ClientContextFactory  # noqa: F401  (TLS must be importable)
 from twisted.protocols.tls import TLSMemoryBIOProtocol
 
 from daphne.writes import buffered, is_plain, write

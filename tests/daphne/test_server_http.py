@@ -1,0 +1,561 @@
+"""HTTP through a whole server: real sockets, the in-memory layer, an application in a thread."""
+
+import hashlib
+import random
+import re
+import resource
+import socket
+import ssl
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from channels import spec
+from channels.layers.inmemory import ChannelLayer
+from daphne.access import AccessLogGenerator
+from daphne.writes import buffered
+from tests.daphne.certificates import write_certificate
+from tests.daphne.clients import HttpClient
+from tests.reactor import in_reactor
+from tests.waiting import wait_until
+
+PLAIN = [(b"Content-Type", b"text/plain")]
+
+
+def hello(message: dict[str, Any]) -> Any:
+    """Answers with a text of known length."""
+    return spec.http_response(200, [*PLAIN, (b"Content-Length", b"5")], b"hello")
+
+
+def path_of(message: dict[str, Any]) -> Any:
+    """Answers with the path."""
+    return spec.http_response(200, PLAIN, message["path"].encode())
+
+
+def nothing(message: dict[str, Any]) -> None:
+    """Leaves the request open."""
+
+
+def read_body(layer: Any, message: dict[str, Any]) -> bytes:
+    """The whole body of a request, from its body channel if it has one."""
+    body = message.get("body", b"")
+    channel = message.get("body_channel")
+    while channel:
+        _, chunk = layer.receive([channel], block=True, timeout=10)
+        if chunk is None or chunk.get("closed"):
+            raise ConnectionError("the client left")
+        body += chunk["content"]
+        if not chunk.get("more_content"):
+            break
+    return body
+
+
+class TestResponses:
+    def test_a_response_has_the_applications_headers_and_ours(self, serve):
+        one = serve()
+        one.application(http_request=hello)
+        response = one.client().get("/")
+        assert (response.status, response.body) == (200, b"hello")
+        assert response.get("Content-Type") == "text/plain"
+        assert response.get("Server") == "Daphne"
+        assert response.get("Date")
+
+    def test_the_request_is_what_the_specification_says(self, serve):
+        one = serve(root_path="/mounted")
+        application = one.application(http_request=hello)
+        client = one.client()
+        client.request("/caf%C3%A9?a=%20b", "POST", b"data", X_Two="1", x_two="2")
+        client.response()
+        (message,) = application.messages("http.request")
+        checked = spec.check_http_request(message, strict=True)
+        assert checked["path"] == "/café"
+        assert checked["query_string"] == b"a=%20b"
+        assert checked["method"] == "POST"
+        assert checked["body"] == b"data"
+        assert checked["root_path"] == "/mounted"
+        assert checked["scheme"] == "http"
+        assert list(checked["client"]) == list(client.socket.getsockname())
+        assert list(checked["server"]) == ["127.0.0.1", one.port]
+        headers = [tuple(pair) for pair in checked["headers"]]
+        assert [v for k, v in headers if k == b"x-two"] == [b"1", b"2"]
+        assert checked["reply_channel"].startswith(one.server.send_channel)
+
+    def test_a_head_request_gets_no_body(self, serve):
+        one = serve()
+        one.application(http_request=hello)
+        client = one.client()
+        client.request("/", "HEAD")
+        assert client.response(head=True).get("Content-Length") == "5"
+        assert client.get("/").body == b"hello"
+
+    @pytest.mark.parametrize("status", [204, 304])
+    def test_statuses_without_a_body_get_none(self, serve, status):
+        one = serve()
+        one.application(http_request=lambda m: spec.http_response(status, [], b"never sent"))
+        client = one.client()
+        first, second = client.get("/"), client.get("/")
+        assert first.status == second.status == status
+        assert first.get("Transfer-Encoding") is None
+
+    def test_a_streamed_response_arrives_piece_by_piece(self, serve):
+        one = serve()
+        go_on = threading.Event()
+
+        def stream(message: dict[str, Any]) -> Any:
+            one.layer.send(
+                message["reply_channel"], spec.http_response(200, PLAIN, b"one", more_content=True)
+            )
+            go_on.wait(10)
+            one.layer.send(message["reply_channel"], spec.http_response_chunk(b"two", True))
+            return spec.http_response_chunk(b"three")
+
+        one.application(http_request=stream)
+        client = one.client()
+        client.request("/")
+        while client._file.readline() != b"\r\n":
+            pass
+        assert client.chunk() == b"one"
+        go_on.set()
+        assert [client.chunk(), client.chunk(), client.chunk()] == [b"two", b"three", b""]
+
+    def test_a_response_that_is_none_becomes_a_500(self, serve, caplog):
+        one = serve()
+        one.application(http_request=lambda m: {"content": b"where is the status?"})
+        response = one.client().get("/")
+        assert response.status == 500
+        assert b"where is the status" not in response.body
+        assert "status" in caplog.text
+
+    def test_a_header_that_would_split_the_response_becomes_a_500(self, serve, caplog):
+        one = serve()
+        header = (b"X-A", b"a\r\nSet-Cookie: stolen=1")
+        one.application(http_request=lambda m: spec.http_response(200, [header], b""))
+        response = one.client().get("/")
+        assert response.status == 500
+        assert response.get("Set-Cookie") is None
+
+
+class TestConnections:
+    def test_a_connection_serves_many_requests(self, serve):
+        one = serve()
+        one.application(http_request=path_of)
+        client = one.client()
+        assert [client.get(f"/{n}").body for n in range(20)] == [b"/%d" % n for n in range(20)]
+
+    def test_close_is_obeyed(self, serve):
+        one = serve()
+        one.application(http_request=hello)
+        client = one.client()
+        assert client.get("/", Connection="close").body == b"hello"
+        assert client.closed()
+
+    def test_http_1_0_ends_with_the_connection(self, serve):
+        one = serve()
+        one.application(http_request=path_of)
+        client = one.client()
+        client.send(b"GET /old HTTP/1.0\r\n\r\n")
+        assert client.response().body == b"/old"
+        assert client.closed()
+
+    def test_a_hundred_pipelined_requests_are_answered_in_order(self, serve):
+        one = serve()
+        waits = random.Random(7)
+
+        def after_a_while(message: dict[str, Any]) -> Any:
+            threading.Event().wait(waits.random() / 500)
+            return path_of(message)
+
+        one.application(http_request=after_a_while)
+        one.application(http_request=after_a_while)
+        client = one.client()
+        client.send(b"".join(b"GET /%d HTTP/1.1\r\nHost: a\r\n\r\n" % n for n in range(100)))
+        assert [client.response().body for _ in range(100)] == [b"/%d" % n for n in range(100)]
+
+    def test_a_request_in_single_bytes(self, serve):
+        one = serve()
+        one.application(http_request=path_of)
+        client = one.client()
+        client.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        for byte in b"GET /slow HTTP/1.1\r\nHost: a\r\n\r\n":
+            client.send(bytes([byte]))
+        assert client.response().body == b"/slow"
+
+    def test_many_connections_at_a_time(self, serve):
+        one = serve(ChannelLayer(capacity=1000))
+        one.application(http_request=path_of)
+        clients = [one.client() for _ in range(200)]
+        for number, client in enumerate(clients):
+            client.request(f"/{number}")
+        assert [c.response().body for c in clients] == [b"/%d" % n for n in range(200)]
+
+    def test_a_client_that_closes_its_side_early_is_answered(self, serve):
+        one = serve()
+        one.application(http_request=hello)
+        client = one.client()
+        client.request("/")
+        client.socket.shutdown(socket.SHUT_WR)
+        assert client.response().body == b"hello"
+        assert client.closed()
+
+    def test_a_connection_without_a_request_is_closed_after_a_while(self, serve):
+        one = serve(header_timeout=0.05)
+        one.client()
+        wait_until(lambda: one.connections() == 1)
+        wait_until(lambda: one.connections() == 0)
+
+    def test_nonsense_is_a_400_and_close(self, serve):
+        one = serve()
+        client = one.client()
+        client.send(b"\x16\x03\x01 this is no request\r\n\r\n")
+        assert client.response().status == 400
+        assert client.closed()
+
+
+class TestBodies:
+    def test_a_chunked_body_arrives_whole(self, serve):
+        one = serve()
+        bodies: list[bytes] = []
+        one.application(http_request=lambda m: bodies.append(read_body(one.layer, m)) or hello(m))
+        client = one.client()
+        client.send(b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n")
+        client.send(b"5\r\nhello\r\n6; x=y\r\n world\r\n0\r\n\r\n")
+        assert client.response().body == b"hello"
+        assert bodies == [b"hello world"]
+
+    def test_expect_100_continue_is_answered_before_the_body(self, serve):
+        one = serve()
+        bodies: list[bytes] = []
+        one.application(http_request=lambda m: bodies.append(read_body(one.layer, m)) or hello(m))
+        client = one.client()
+        client.send(
+            b"PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\nExpect: 100-continue\r\n\r\n"
+        )
+        assert client.response().status == 100
+        client.send(b"data")
+        assert client.response().status == 200
+        assert bodies == [b"data"]
+
+    def test_a_body_over_the_limit_is_a_413(self, serve):
+        one = serve(max_body=1000)
+        client = one.client()
+        client.request("/", "POST", b"x" * 2000)
+        assert client.response().status == 413
+        assert client.closed()
+
+    def test_a_big_upload_waits_for_its_reader(self, serve):
+        """The client is stopped while nobody reads, and nothing is lost."""
+        one = serve(ChannelLayer(capacity=4))
+        size, read = 48 * 1024 * 1024, threading.Event()
+        digests: list[str] = []
+
+        def slow(message: dict[str, Any]) -> Any:
+            read.wait(60)
+            digests.append(hashlib.sha256(read_body(one.layer, message)).hexdigest())
+            return hello(message)
+
+        one.application(http_request=slow)
+        client = one.client()
+        data = random.Random(3).randbytes(size)
+        client.send(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n" % size)
+        client.socket.settimeout(1)
+        sent = 0
+        try:
+            while sent < size:
+                sent += client.socket.send(data[sent : sent + 65536])
+        except TimeoutError:
+            pass
+        # 4 chunks in the queue, one or two in the server, the rest in the kernel's buffers.
+        assert sent < 20 * 1024 * 1024
+        read.set()
+        client.socket.settimeout(30)
+        client.send(data[sent:])
+        assert client.response().body == b"hello"
+        assert digests == [hashlib.sha256(data).hexdigest()]
+
+    def test_a_big_download_waits_for_its_reader(self, serve):
+        """A worker that follows the credit is stopped while the client does not read."""
+        one = serve(ChannelLayer(capacity=100))
+        piece, count = random.Random(3).randbytes(256 * 1024), 100
+        window = spec.RESPONSE_WINDOW
+        handed: list[int] = [0]
+
+        def stream(message: dict[str, Any]) -> Any:
+            reply, credit = message["reply_channel"], 0
+            mirror = spec.credit_channel(reply)
+            one.layer.send(reply, spec.http_response(200, PLAIN, b"", more_content=True))
+            for _ in range(count):
+                while handed[0] + len(piece) - credit > window:
+                    _, given = one.layer.receive([mirror], block=True, timeout=30)
+                    credit += given["bytes"]
+                one.layer.send(reply, spec.http_response_chunk(piece, more_content=True))
+                handed[0] += len(piece)
+            return spec.http_response_chunk(b"")
+
+        one.application(http_request=stream)
+        client = one.client(buffer=4096)
+        client.request("/")
+        wait_until(lambda: handed[0] >= window)
+
+        def waiting_bytes() -> int:
+            return sum(buffered(c._transport) for c in one.server.factory._connections)
+
+        def settled() -> bool:
+            before = handed[0]
+            threading.Event().wait(0.2)
+            return before == handed[0]
+
+        wait_until(settled)
+        assert in_reactor(waiting_bytes) <= window
+        assert handed[0] < count * len(piece)
+        response = client.response()
+        assert len(response.body) == count * len(piece)
+        assert response.body == piece * count
+
+    def test_a_worker_is_told_when_the_client_of_its_stream_leaves(self, serve):
+        one = serve()
+        started = threading.Event()
+        replies: list[str] = []
+
+        def stream(message: dict[str, Any]) -> Any:
+            replies.append(message["reply_channel"])
+            started.set()
+            return spec.http_response(200, PLAIN, b"x", more_content=True)
+
+        one.application(http_request=stream)
+        client = one.client()
+        client.request("/")
+        started.wait(10)
+        client.close()
+        mirror = spec.credit_channel(replies[0])
+
+        def told() -> bool:
+            _, credit = one.layer.receive([mirror])
+            return bool(credit and credit.get("closed"))
+
+        wait_until(told)
+
+
+class TestFailures:
+    def test_a_full_queue_is_a_503_and_close(self, serve, layer):
+        for _ in range(layer.capacity):
+            layer.send("http.request", {})
+        client = serve().client()
+        response = client.get("/")
+        assert response.status == 503
+        assert b"queue full" in response.body.lower()
+        assert response.get("Connection") == "close"
+        assert client.closed()
+
+    def test_an_application_that_does_not_answer_is_a_503(self, serve):
+        one = serve(http_timeout=0.1)
+        one.application(http_request=nothing)
+        response = one.client().get("/")
+        assert response.status == 503
+        assert b"Worker server failed to respond within time limit." in response.body
+
+    def test_a_client_that_leaves_gives_a_disconnect(self, serve):
+        one = serve()
+        application = one.application(http_request=nothing, http_disconnect=nothing)
+        client = one.client()
+        client.request("/wait")
+        wait_until(lambda: application.messages("http.request"))
+        client.close()
+        wait_until(lambda: application.messages("http.disconnect"))
+        (request,) = application.messages("http.request")
+        (message,) = application.messages("http.disconnect")
+        assert message == {"reply_channel": request["reply_channel"], "path": "/wait"}
+
+    def test_an_emptied_layer_closes_connections_and_goes_on(self, serve, layer):
+        one = serve()
+        one.application(http_request=hello)
+        idle = one.client()
+        assert idle.get("/").body == b"hello"
+        layer.flush()
+        assert idle.closed()
+        assert one.client().get("/").body == b"hello"
+
+    def test_a_bad_message_costs_one_request_and_no_more(self, serve, caplog):
+        one = serve()
+        answers = iter([{"status": "two hundred"}])
+        one.application(http_request=lambda m: next(answers, None) or hello(m))
+        assert one.client().get("/").status == 500
+        assert one.client().get("/").body == b"hello"
+
+
+@pytest.fixture
+def many_files() -> None:
+    """Allow this process both ends of more than a thousand connections."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft < 4096:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (4096, hard))
+
+
+def test_a_thousand_long_polls_are_answered_by_one_group_send(serve, many_files):
+    """Those that left are told by http.disconnect; no thread was held meanwhile."""
+    layer = ChannelLayer(capacity=3000)
+    one = serve(layer)
+
+    def hold(message: dict[str, Any]) -> None:
+        layer.group_add("waiting", message["reply_channel"])
+
+    application = one.application(
+        http_request=hold,
+        http_disconnect=lambda m: layer.group_discard("waiting", m["reply_channel"]),
+    )
+    clients = [one.client() for _ in range(1000)]
+    for number, client in enumerate(clients):
+        client.request(f"/{number}")
+    wait_until(lambda: len(application.messages("http.request")) == 1000)
+    for client in clients[:50]:
+        client.close()
+    wait_until(lambda: len(application.messages("http.disconnect")) == 50)
+    left = {message["path"] for message in application.messages("http.disconnect")}
+    assert left == {f"/{number}" for number in range(50)}
+    wait_until(lambda: len(layer.group_channels("waiting")) == 950)
+
+    layer.send_group("waiting", spec.http_response(200, PLAIN, b"news"))
+    assert all(client.response().body == b"news" for client in clients[50:])
+    assert application.errors == []
+
+
+class TestWhereItListens:
+    def test_on_a_unix_socket(self, serve, tmp_path):
+        path = str(tmp_path / "daphne.sock")
+        one = serve(endpoints=[f"unix:{path}"])
+        application = one.application(http_request=hello)
+        client = one.client(path, socket.AF_UNIX)
+        assert client.get("/").body == b"hello"
+        message = application.messages("http.request")[0]
+        assert message.get("client") is None
+
+    def test_on_ipv6(self, serve):
+        one = serve(endpoints=[r"tcp:0:interface=\:\:1"])
+        application = one.application(http_request=hello)
+        client = one.client(("::1", one.port), socket.AF_INET6)
+        assert client.get("/").body == b"hello"
+        assert application.messages("http.request")[0]["client"][0] == "::1"
+
+    def test_on_several_endpoints(self, serve, tmp_path):
+        path = str(tmp_path / "daphne.sock")
+        one = serve(endpoints=["tcp:0:interface=127.0.0.1", f"unix:{path}"])
+        one.application(http_request=hello)
+        assert one.client().get("/").body == b"hello"
+        assert one.client(path, socket.AF_UNIX).get("/").body == b"hello"
+
+    def test_over_tls(self, serve, certificate):
+        key, cert = certificate
+        one = serve(endpoints=[f"ssl:0:interface=127.0.0.1:privateKey={key}:certKey={cert}"])
+        big = random.Random(5).randbytes(3_000_000)
+        application = one.application(http_request=lambda m: spec.http_response(200, PLAIN, big))
+        context = ssl.create_default_context(cafile=str(cert))
+        with socket.create_connection(("127.0.0.1", one.port), timeout=20) as plain:
+            with context.wrap_socket(plain, server_hostname="localhost") as client:
+                client.sendall(b"GET / HTTP/1.0\r\n\r\n")
+                received = b""
+                while data := client.recv(65536):
+                    received += data
+        assert received.endswith(big)
+        assert application.messages("http.request")[0]["scheme"] == "https"
+
+
+@pytest.fixture
+def certificate(tmp_path: Path) -> tuple[Path, Path]:
+    """A key and a certificate of its own for localhost."""
+    return write_certificate(tmp_path)
+
+
+class TestProxies:
+    NAMES = {
+        "proxy_forwarded_address_header": "X-Forwarded-For",
+        "proxy_forwarded_port_header": "X-Forwarded-Port",
+        "proxy_forwarded_proto_header": "X-Forwarded-Proto",
+    }
+    SENT = {
+        "X_Forwarded_For": "192.0.2.7",
+        "X_Forwarded_Port": "4711",
+        "X_Forwarded_Proto": "https",
+        "Daphne_Root_Path": "/a%20b",
+    }
+
+    def seen(self, serve: Callable[..., Any], **options: Any) -> dict[str, Any]:
+        one = serve(**options)
+        application = one.application(http_request=hello)
+        assert one.client().get("/", **self.SENT).status == 200
+        message: dict[str, Any] = application.messages("http.request")[0]
+        return message
+
+    def test_headers_of_a_trusted_proxy_are_believed(self, serve):
+        message = self.seen(serve, **self.NAMES)
+        assert list(message["client"]) == ["192.0.2.7", 4711]
+        assert message["scheme"] == "https"
+        assert message["root_path"] == "/a b"
+        assert b"daphne-root-path" not in [name for name, _ in message["headers"]]
+
+    def test_headers_of_anybody_else_are_not(self, serve):
+        message = self.seen(serve, trusted_proxies=("192.0.2.0/24",), **self.NAMES)
+        assert message["client"][0] == "127.0.0.1"
+        assert message["scheme"] == "http"
+        assert message["root_path"] == ""
+
+    def test_without_the_option_they_are_not_looked_at(self, serve):
+        message = self.seen(serve)
+        assert message["client"][0] == "127.0.0.1"
+        assert message["scheme"] == "http"
+
+
+def test_each_request_is_one_line_of_the_access_log(serve, tmp_path):
+    one = serve()
+    one.application(http_request=hello)
+    client = one.client()
+    for target in ("/a", '/%22%0d%0a"', "/%1b[31m", "/caf%C3%A9?x=%0a"):
+        client.get(target)
+    client.send(b"nonsense\r\n\r\n")
+    client.response()
+    wait_until(lambda: len([e for e in one.logged if e[1] == "complete"]) >= 4)
+    with (tmp_path / "log").open("w") as stream:
+        generator = AccessLogGenerator(stream)
+        for entry in one.logged:
+            generator(*entry)
+    lines = (tmp_path / "log").read_bytes().decode("ascii").splitlines()
+    assert len(lines) == len([e for e in one.logged if e[1] == "complete"])
+    assert all(re.fullmatch(r'127\.0\.0\.1:\d+ - - \[[^]]+\] "[^"]*" \d{3} \S+', x) for x in lines)
+    details = one.logged[0][2]
+    assert {"path", "status", "method", "client", "time_taken", "size"} <= details.keys()
+    assert (details["status"], details["method"], details["size"]) == (200, "GET", 5)
+
+
+def test_a_layer_that_only_blocks_serves_as_well(serve):
+    one = serve(force_sync=True)
+    one.application(http_request=path_of)
+    client = one.client()
+    assert [client.get(f"/{n}").body for n in range(5)] == [b"/%d" % n for n in range(5)]
+
+
+def test_no_client_sees_the_answer_of_another(serve):
+    """Many clients with unique tokens, some of which leave at once."""
+    one = serve(ChannelLayer(capacity=1000))
+    one.application(http_request=path_of)
+    one.application(http_request=path_of)
+    wrong: list[tuple[bytes, bytes]] = []
+
+    def visit(seed: int) -> None:
+        chance = random.Random(seed)
+        for number in range(40):
+            token = f"/{seed}-{number}"
+            client = HttpClient(("127.0.0.1", one.port))
+            client.request(token)
+            if chance.random() < 0.7:
+                body = client.response().body
+                if body != token.encode():
+                    wrong.append((token.encode(), body))
+            client.close()
+
+    threads = [threading.Thread(target=visit, args=(seed,)) for seed in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert wrong == []
