@@ -1,6 +1,7 @@
 """Tests of which consumer answers the HTTP requests that no route takes."""
 
 import pytest
+from django.test import modify_settings, override_settings
 
 from channels.handler import ViewConsumer
 from channels.management.consumers import http_consumer, serves_static
@@ -17,20 +18,14 @@ from channels.staticfiles import StaticFilesConsumer
         (False, True, True, True),
     ],
 )
-def test_static_files_are_served_as_by_djangos_runserver(
-    settings, debug, wanted, insecure, expected
-):
-    settings.DEBUG = debug
-
-    assert serves_static(wanted, insecure) is expected
+def test_static_files_are_served_as_by_djangos_runserver(debug, wanted, insecure, expected):
+    with override_settings(DEBUG=debug):
+        assert serves_static(wanted, insecure) is expected
 
 
-def test_without_the_app_there_are_no_static_files(settings):
-    settings.DEBUG = True
-    settings.INSTALLED_APPS = [
-        app for app in settings.INSTALLED_APPS if app != "django.contrib.staticfiles"
-    ]
-
+@override_settings(DEBUG=True)
+@modify_settings(INSTALLED_APPS={"remove": "django.contrib.staticfiles"})
+def test_without_the_app_there_are_no_static_files():
     assert serves_static() is False
 
 

@@ -1,9 +1,12 @@
 """Tests of what the management commands share: spellings of options, and the layer."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from django.conf import settings
 from django.core.management.base import CommandError, CommandParser
+from django.test import override_settings
 
 from channels.asgi import channel_layers
 from channels.layers.inmemory import ChannelLayer
@@ -17,15 +20,15 @@ class SharedLayer(ChannelLayer):
 
 
 @pytest.fixture
-def layers(settings: Any) -> Any:
+def layers() -> Iterator[dict[str, Any]]:
     """The setting CHANNEL_LAYERS, with the layers that were made of it forgotten at the end."""
-    settings.CHANNEL_LAYERS = {
-        "default": settings.CHANNEL_LAYERS["default"],
+    configs = {
+        "default": {"BACKEND": "channels.layers.inmemory.ChannelLayer", "ROUTING": []},
         "shared": {"BACKEND": f"{__name__}.SharedLayer", "ROUTING": []},
     }
-    yield settings.CHANNEL_LAYERS
-    for alias in settings.CHANNEL_LAYERS:
-        channel_layers.set(alias, None)
+    with override_settings(CHANNEL_LAYERS=configs):
+        yield configs
+    channel_layers.set("shared", None)
 
 
 @pytest.mark.parametrize("spelling", ["--some-option", "--some_option"])
@@ -70,7 +73,8 @@ def test_an_unknown_alias_is_refused_and_the_known_ones_named(layers):
         shared_layer("chat")
 
 
-def test_a_project_without_layers_is_told_which_setting_is_missing(settings):
+@override_settings()
+def test_a_project_without_layers_is_told_which_setting_is_missing():
     del settings.CHANNEL_LAYERS
 
     with pytest.raises(CommandError, match="'default'.*CHANNEL_LAYERS has none"):

@@ -2,15 +2,17 @@
 
 import re
 import signal
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from django.core.management import call_command
 from django.core.management.base import CommandError
 
-from channels.asgi import channel_layers
+from channels.asgi import ChannelLayerWrapper, channel_layers
 from channels.layers.inmemory import ChannelLayer
 from channels.management.commands.runworker import Command
+from channels.routing import null_consumer
 from channels.worker import Worker, WorkerGroup
 from tests.waiting import wait_until
 
@@ -22,16 +24,11 @@ class SharedLayer(ChannelLayer):
 
 
 @pytest.fixture
-def shared(settings: Any) -> Any:
+def shared() -> Iterator[ChannelLayerWrapper]:
     """A default layer that workers may use, with one routed channel beside the defaults."""
-    settings.CHANNEL_LAYERS = {
-        "default": {
-            "BACKEND": f"{__name__}.SharedLayer",
-            "ROUTING": {"thumbnail": "channels.routing.null_consumer"},
-        }
-    }
-    old = channel_layers.set("default", None)
-    yield channel_layers["default"]
+    layer = ChannelLayerWrapper(SharedLayer(), "default", {"thumbnail": null_consumer})
+    old = channel_layers.set("default", layer)
+    yield layer
     channel_layers.set("default", old)
 
 
@@ -174,7 +171,7 @@ def test_a_signal_waits_for_the_running_consumer(make_project):
 def test_threads_run_consumers_at_the_same_time(make_project):
     worker = fed_project(make_project, "task_together").start("runworker", "--threads", "3")
 
-    wait_until(lambda: worker.output().count("together\n") == 3, timeout=30)
+    wait_until(lambda: worker.output().count("together") == 3, timeout=30)
     worker.signal(signal.SIGTERM)
 
     assert worker.wait() == 0
@@ -187,7 +184,7 @@ SEND_REQUEST = """send("http.request", {
         })"""
 
 SHOW_REPLY = """
-from channels.asgi import channel_layers
+from channels.asgi import ChannelLayerWrapper, channel_layers
 from channels.signals import consumer_finished
 
 def show(sender, **kwargs):
