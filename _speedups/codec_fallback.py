@@ -110,6 +110,7 @@ def pack_envelope(body: bytes, deadline_ms: int, targets: Sequence[str] = ()) ->
         raise TypeError(f"the body of an envelope must be bytes, not {_type_name(body)}")
     if not isinstance(deadline_ms, int):
         raise TypeError(f"a deadline is an int of milliseconds, not {_type_name(deadline_ms)}")
+    deadline_ms = int.__pos__(deadline_ms)  # a range asks a subclass to compare with each number
     if deadline_ms not in _UINT64:
         raise ValueError(f"a deadline of {deadline_ms} ms does not fit 64 unsigned bits")
     if isinstance(targets, (str, bytes)):
@@ -239,12 +240,12 @@ class _Copy:
     def double(self, value: float, path: _Path, depth: int) -> float:
         return float.__pos__(value)
 
-    def list(self, value: Sequence[Any], path: _Path, depth: int) -> list[Any]:
+    def sequence(self, value: Sequence[Any], path: _Path, depth: int) -> list[Any]:
         items = list(value)
         self._enter(len(items), path, depth)
         return [self.value(item, (path, index), depth + 1) for index, item in enumerate(items)]
 
-    def dict(self, value: dict[str, Any], path: _Path, depth: int) -> dict[str, Any]:
+    def mapping(self, value: dict[str, Any], path: _Path, depth: int) -> dict[str, Any]:
         items = tuple(value.items())
         self._enter(2 * len(items), path, depth)
         plain = {}
@@ -285,9 +286,9 @@ _COPIERS: dict[type, _Copier] = {
     bytes: _Copy.data,
     int: _Copy.integer,
     float: _Copy.double,
-    list: _Copy.list,
-    tuple: _Copy.list,
-    dict: _Copy.dict,
+    list: _Copy.sequence,
+    tuple: _Copy.sequence,
+    dict: _Copy.mapping,
     bool: _Copy.constant,
     type(None): _Copy.constant,
 }
@@ -389,6 +390,8 @@ class _Reader:
             count = header()
         except msgpack.OutOfData:
             self._refuse("a value is cut off", start)
+        except ValueError:  # the library without its extension compares with the buffer's size
+            count = len(self.data)
         if count * width > len(self.data) - self.source.tell():
             self._refuse("a container announces more values than bytes follow", start)
         self.values += count * width

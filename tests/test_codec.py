@@ -473,6 +473,10 @@ def test_targets_may_come_in_any_sequence(codec):
     assert codec.pack_envelope(b"", 1, [SafeString("a"), "b"]) == packed
 
 
+def test_a_deadline_may_be_a_subclass_of_int(codec):
+    assert codec.pack_envelope(b"", Color.RED) == codec.pack_envelope(b"", 300)
+
+
 @pytest.mark.parametrize(
     ("arguments", "error", "text"),
     [
