@@ -1,5 +1,6 @@
 """Bodies that come by a channel: streamed, in time, and never held whole."""
 
+import functools
 import threading
 import tracemalloc
 
@@ -132,6 +133,16 @@ def test_a_layer_that_cannot_wait_is_asked_again_until_the_time_is_over():
     with pytest.raises(RequestTimeout):
         open_body(b"", CHANNEL, layer, 0.12, None).read()
     assert 2 <= layer.asked <= 5
+
+
+def test_a_layer_that_does_not_tell_what_its_receive_takes_is_asked_without_waiting():
+    class Compiled(Uploads):
+        def __init__(self, chunks):
+            super().__init__(chunks)
+            self.receive = functools.partial(self.receive)
+            self.receive.__signature__ = "unknown"
+
+    assert open_body(b"", CHANNEL, Compiled([b"one"]), 1, None).read() == b"one"
 
 
 def test_a_client_that_goes_away_is_an_abort():

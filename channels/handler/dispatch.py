@@ -37,8 +37,7 @@ _ENDINGS = (ResponseLater, RequestTimeout, RequestAborted)
 
 
 class AsgiHandler(base.BaseHandler):
-    """Runs Django on request messages; ``handler(message)`` yields the response's messages as
-    dicts.
+    """Runs Django on request messages; ``handler(message)`` yields the messages of the response.
 
     Nothing happens before the first one is asked for; after the last one, or when the generator is
     closed earlier, the response is closed and ``request_finished`` sent.
@@ -171,7 +170,7 @@ def _ending_response(ending: Exception) -> HttpResponse:
 def _last_resort(request: AsgiRequest) -> HttpResponse:
     """The plain answer to an exception that Django has no page for; called while it is handled."""
     if settings.DEBUG_PROPAGATE_EXCEPTIONS:
-        raise  # noqa: PLE0704 (as Django does in its own handler of uncaught exceptions)
+        raise  # the exception that is being handled, as Django does it
     logger.exception(
         "Internal Server Error: %s", request.path, extra={"status_code": 500, "request": request}
     )

@@ -40,7 +40,7 @@ def receive_within(layer: Any, channel: str, timeout: float) -> dict[str, Any] |
 
 def _waiting_receive(layer: Any) -> Callable[[list[str], float], Any]:
     """How this layer is asked for a message within a time; it may return without one earlier."""
-    if "timeout" in inspect.signature(layer.receive).parameters:
+    if _knows_timeout(layer.receive):
         return lambda channels, seconds: layer.receive(channels, block=True, timeout=seconds)
 
     def receive(channels: list[str], seconds: float) -> Any:
@@ -51,6 +51,13 @@ def _waiting_receive(layer: Any) -> Callable[[list[str], float], Any]:
         return found
 
     return receive
+
+
+def _knows_timeout(receive: Callable[..., Any]) -> bool:
+    try:
+        return "timeout" in inspect.signature(receive).parameters
+    except (TypeError, ValueError):  # compiled functions may tell nothing
+        return False
 
 
 def send_within(

@@ -1,5 +1,4 @@
-"""The HTTP message formats: requests, their bodies, responses, server pushes, disconnects, and
-credit.
+"""The HTTP message formats: requests and their bodies, responses, pushes, disconnects, credit.
 
 The source is the reference's "HTTP & WebSocket ASGI Message Format"; credit, by which an interface
 server slows down a worker that streams, is an addition of this package and is sent to no other
