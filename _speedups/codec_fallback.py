@@ -209,27 +209,26 @@ class _Copy:
 
     def value(self, value: Any, path: _Path, depth: int) -> Any:
         """A plain copy of ``value``, which stands inside of ``depth`` containers."""
-        kind = type(value)
-        copier = _COPIERS.get(kind)
-        if copier is None:
-            copier = _copier_of_subclass(value, path)
+        copier = _COPIERS.get(type(value)) or _copier_of_subclass(value, path)
         return copier(self, value, path, depth)
 
     def constant(self, value: Any, path: _Path, depth: int) -> Any:
         return value
 
     def text(self, value: str, path: _Path, depth: int) -> str:
+        plain = str.__str__(value)
         try:
-            self._take(len(value) if value.isascii() else len(str.encode(value, "utf-8")))
+            self._take(len(plain) if plain.isascii() else len(plain.encode()))
         except UnicodeEncodeError:
             raise TypeError(
                 f"{_path_text(path)} holds a lone surrogate, which is no text"
             ) from None
-        return str.__str__(value)
+        return plain
 
     def data(self, value: bytes, path: _Path, depth: int) -> bytes:
-        self._take(len(value))
-        return _as_bytes(value)
+        plain = _as_bytes(value)
+        self._take(len(plain))
+        return plain
 
     def integer(self, value: int, path: _Path, depth: int) -> int:
         plain = int.__pos__(value)
