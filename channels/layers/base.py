@@ -392,13 +392,21 @@ class BaseChannelLayer(Primitives):
 
     def _listening(self, channels: Collection[str]) -> Listening:
         """The checked form of the argument of a receive; the same for the same names."""
-        key = tuple(channels) if not isinstance(channels, str) else ()
-        listening = self._listenings.get(key) if key else None
-        if listening is None:
-            names.check_channel_names(channels, receive=True)
-            while len(self._listenings) >= _LISTENINGS:
-                self._listenings.pop(next(iter(self._listenings), ()), None)
-            listening = self._listenings[key] = Listening(key)
+        if isinstance(channels, str | bytes) or not isinstance(channels, Iterable):
+            names.check_channel_names(channels)
+        key = tuple(channels)
+        try:
+            return self._listenings[key]
+        except (KeyError, TypeError):  # unknown, or a name that cannot be hashed
+            names.check_channel_names(key, receive=True)
+        return self._remembered(Listening(key))
+
+    def _remembered(self, listening: Listening) -> Listening:
+        queues = listening.queues
+        if len(queues) != 1 or "?" not in queues[0]:  # those are read for a while, by one reader
+            if len(self._listenings) >= _LISTENINGS:
+                self._listenings.clear()
+            self._listenings[queues] = listening
         return listening
 
     def _received(

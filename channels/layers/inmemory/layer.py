@@ -102,9 +102,8 @@ class ChannelLayer(BaseChannelLayer):
         if queue is None:
             capacity = self.get_capacity(name)
             queue = self._store[name] = Queue(name, capacity, self._counters_of(name))
-        if queue.is_full():
+        if not queue.offer(now + self.expiry, targets, body):
             return False
-        queue.append(now + self.expiry, targets, body)
         if not queue.scheduled:
             self._agenda.add(queue)
         self._pending += 1

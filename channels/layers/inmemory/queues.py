@@ -60,14 +60,18 @@ class Queue:
     def is_full(self) -> bool:
         """Whether it takes no further entry.
 
-        The last one in may overshoot the bytes, so that what finds room fits.
+        The last one in may overshoot the bytes, so that whatever finds room fits.
         """
         return len(self.entries) >= self.capacity or self.bytes >= self.byte_limit
 
-    def append(self, deadline: float, targets: tuple[str, ...], body: bytes) -> None:
-        """Add an entry at the end."""
-        self.entries.append((deadline, targets, body))
+    def offer(self, deadline: float, targets: tuple[str, ...], body: bytes) -> bool:
+        """Add an entry at the end; False where it is full."""
+        entries = self.entries
+        if len(entries) >= self.capacity or self.bytes >= self.byte_limit:
+            return False
+        entries.append((deadline, targets, body))
         self.bytes += len(body) + _TARGET_BYTES * len(targets)
+        return True
 
     def clear(self) -> int:
         """Remove all entries; returns how many there were."""
@@ -84,9 +88,12 @@ class Queue:
 
     def pop_target(self) -> Entry:
         """Remove the oldest entry's first target, and the entry with its last one."""
-        deadline, targets, body = self.entries[0]
-        if len(targets) < 2:
-            return self.pop()
-        self.entries[0] = (deadline, targets[1:], body)
-        self.bytes -= _TARGET_BYTES
-        return deadline, targets[:1], body
+        entry = self.entries[0]
+        deadline, targets, body = entry
+        if len(targets) > 1:
+            self.entries[0] = (deadline, targets[1:], body)
+            self.bytes -= _TARGET_BYTES
+            return deadline, targets[:1], body
+        del self.entries[0]
+        self.bytes -= len(body) + _TARGET_BYTES * len(targets)
+        return entry
