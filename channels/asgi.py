@@ -256,6 +256,6 @@ def get_channel_layer(alias: str = DEFAULT_CHANNEL_LAYER) -> Any:
 
     Nothing of the project's routing is imported. Raises ``InvalidChannelLayerError``.
     """
-    if not apps.models_ready:
+    if not (apps.ready or apps.loading):  # an app may ask while Django is being set up
         django.setup(set_prefix=False)
     return channel_layers[alias].channel_layer

@@ -127,13 +127,14 @@ class Include(_Entry):
 class Router:
     """A whole routing.
 
-    ``channels`` is the set of channels that it can handle. Entries are added by ``add_route``; the
+    ``channels`` is the set of channels that it can handle; it is replaced, never changed, where
+    entries are added, so that threads may go through it. Entries are added by ``add_route``; the
     default routes of ``check_default`` stand after all of them.
     """
 
     def __init__(self, routing: Any) -> None:
         self.root = Include(routing)
-        self.channels = self.root.channel_names()
+        self.channels = _listened_to(self.root)
         self._defaults: dict[str, Route] = {}
         self._table: Any = None
         self._lock = threading.Lock()
@@ -145,8 +146,8 @@ class Router:
     def add_route(self, route: Any) -> None:
         """Append an entry."""
         with self._lock:
-            self.root.routing.append(_checked_entry(route))
-            self.channels |= set(route.channel_names())
+            self.channels = self.channels | _listened_to(_checked_entry(route))
+            self.root.routing.append(route)
             self._table = None
 
     def check_default(self, http_consumer: Callable[..., Any] | None = None) -> None:
@@ -166,7 +167,7 @@ class Router:
             defaults[channel] = Route(channel, null_consumer)
         with self._lock:
             self._defaults = defaults
-            self.channels |= set(defaults)
+            self.channels = self.channels | set(defaults)
             self._table = None
 
     def _compiled(self) -> Any:
@@ -272,6 +273,11 @@ def _channel_names(channels: Any, consumer: str) -> list[str]:
         except TypeError as error:
             raise ImproperlyConfigured(f"{consumer} cannot be routed to: {error}") from error
     return names
+
+
+def _listened_to(entry: Any) -> set[str]:
+    """The channels of an entry, also of an application's own, each fit to be listened to."""
+    return set(_channel_names(entry.channel_names(), "a routing object"))
 
 
 def _compile(filters: Mapping[str, str | bytes], owner: str) -> dict[str, re.Pattern[str]]:

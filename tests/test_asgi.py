@@ -377,6 +377,27 @@ def test_get_channel_layer_imports_no_routing_and_no_consumer(project: Path) -> 
     assert printed == "ChannelLayer set() True"
 
 
+def test_an_app_may_ask_for_a_layer_while_django_is_set_up(project: Path) -> None:
+    (project / "early").mkdir()
+    (project / "early" / "__init__.py").touch()
+    (project / "early" / "models.py").write_text(
+        "from channels.asgi import get_channel_layer\nget_channel_layer().send('task', {})\n"
+    )
+    (project / "early_settings.py").write_text(
+        "from settings import *\nINSTALLED_APPS = ['early', 'channels']\n"
+    )
+    printed = run(
+        project,
+        """
+        import os
+        os.environ["DJANGO_SETTINGS_MODULE"] = "early_settings"
+        from channels.asgi import get_channel_layer
+        print(get_channel_layer().receive(["task"]))
+        """,
+    )
+    assert printed == "('task', {})"
+
+
 def test_a_project_without_layers_is_plain_django(tmp_path: Path) -> None:
     (tmp_path / "settings.py").write_text('INSTALLED_APPS = ["channels"]\n')
     printed = run(

@@ -1,8 +1,7 @@
-"""The package's face: lazy names, a version that tools can read, modules that import alone."""
+"""The package's face: lazy names and a version that tools can read."""
 
 import ast
 import importlib
-import pkgutil
 import subprocess
 import sys
 from pathlib import Path
@@ -72,25 +71,3 @@ def test_the_version_is_a_literal() -> None:
         and isinstance(node.value, ast.Constant)
     ]
     assert values == [channels.__version__]
-
-
-def modules() -> list[str]:
-    """Every module of the framework at its top level."""
-    return [
-        f"channels.{module.name}"
-        for module in pkgutil.iter_modules([str(ROOT / "channels")])
-        if not module.ispkg
-    ]
-
-
-def test_every_module_imports_alone_and_without_settings() -> None:
-    """Each in a fresh interpreter's modules, so that no other one hides a cycle."""
-    program = f"""
-import importlib, sys
-for name in {modules()!r}:
-    for loaded in [each for each in sys.modules if each.split(".")[0] == "channels"]:
-        del sys.modules[loaded]
-    importlib.import_module(name)
-print("all")
-"""
-    assert python(program) == "all"

@@ -354,6 +354,17 @@ def test_a_custom_object_inside_an_include_sees_the_stripped_value() -> None:
     assert message.content == {"path": b"/a/b/c", "order": 3}
 
 
+def test_a_custom_objects_wrong_channel_is_named() -> None:
+    class Wrong(Asking):
+        def channel_names(self) -> set[str]:
+            return {"not a name"}
+
+    with pytest.raises(ImproperlyConfigured, match="routing object .*'not a name'"):
+        Router([include([Wrong()])])
+    with pytest.raises(ImproperlyConfigured, match="'not a name'"):
+        Router([]).add_route(Wrong())
+
+
 def test_a_custom_route_may_ask_its_base_class() -> None:
     class Polite(Route):
         def match(self, message: Any) -> Any:
