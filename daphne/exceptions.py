@@ -32,16 +32,23 @@ class RequestRefused(DaphneError):
     """An error of the client: its request is answered by ``status`` and the connection closed.
 
     ``detail`` is a sentence for the client and the log; it must hold nothing that the client sent.
-    ``headers`` are further headers of the answer.
+    ``headers`` are further headers of the answer. ``option`` names the option whose limit was
+    exceeded, for the log.
     """
 
     def __init__(
-        self, status: int, detail: str, headers: tuple[tuple[bytes, bytes], ...] = ()
+        self,
+        status: int,
+        detail: str,
+        headers: tuple[tuple[bytes, bytes], ...] = (),
+        option: str = "",
     ) -> None:
         super().__init__(status, detail)
         self.status = status
         self.detail = detail
         self.headers = headers
+        self.option = option
 
     def __str__(self) -> str:
-        return f"{self.status}: {self.detail}"
+        limit = f" (option {self.option})" if self.option else ""
+        return f"{self.status}: {self.detail}{limit}"

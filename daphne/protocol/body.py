@@ -135,7 +135,9 @@ class ChunkedDecoder:
         self._total_limit -= len(line) + 2
         self._max_trailers -= 1
         if self._total_limit < 0 or self._max_trailers < 0:
-            raise RequestRefused(431, "The request has too many trailer fields.")
+            raise RequestRefused(
+                431, "The request has too many trailer fields.", option="max_headers"
+            )
         if _TRAILER.fullmatch(line) is None:
             raise RequestRefused(400, "A trailer field is malformed.")
         return True
@@ -151,7 +153,9 @@ class ChunkedDecoder:
             self._position = end + 2
             return self._data[start:end]
         if len(self._data) - start > self._line_limit + 1:
-            raise RequestRefused(400, "A line of the chunked body is too long.")
+            raise RequestRefused(
+                400, "A line of the chunked body is too long.", option="header_line_limit"
+            )
         if self._data.find(b"\n", start) >= 0 or self._data.find(b"\r", start, -1) >= start:
             raise RequestRefused(400, "Each line of a chunked body must end with CR LF.")
         return None

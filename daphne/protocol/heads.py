@@ -134,7 +134,7 @@ class HeadBuffer:
 
     def _check_request_line(self, length: int) -> None:
         if length > self._options.request_line_limit:
-            raise RequestRefused(414, "The request line is too long.")
+            raise RequestRefused(414, "The request line is too long.", option="request_line_limit")
 
     def _total_limit(self) -> int:
         return self._options.request_line_limit + self._options.header_total_limit
@@ -145,4 +145,4 @@ class HeadBuffer:
             "header_line_limit": "A header field of the request is too long.",
             "header_total_limit": "The header fields of the request are too long.",
         }
-        return RequestRefused(431, what[option])
+        return RequestRefused(431, what[option], option=option)

@@ -199,7 +199,7 @@ class Http1Core(Responder):
         options = self.context.options
         length = exchange.request.length
         if options.max_body is not None and length > options.max_body:
-            self._refuse_exchange(exchange, 413, "The body of the request is too large.")
+            self._refuse_exchange(exchange, _too_large())
             return
         self.emit(Register(exchange.local))
         exchange.upload = Upload(exchange.message(), self.emit, options.body_chunk_size)
@@ -229,13 +229,13 @@ class Http1Core(Responder):
         try:
             part, rest = decoder.feed(data)
         except RequestRefused as refusal:
-            self._refuse_exchange(exchange, refusal.status, refusal.detail)
+            self._refuse_exchange(exchange, refusal)
             return
         exchange.received += len(part)
         exchange.continue_due = False
         limit = self.context.options.max_body
         if limit is not None and exchange.received > limit:
-            self._refuse_exchange(exchange, 413, "The body of the request is too large.")
+            self._refuse_exchange(exchange, _too_large())
             return
         if rest is not None:
             exchange.decoder = None
@@ -266,7 +266,9 @@ class Http1Core(Responder):
             self._arm(options.body_grace)
             return
         if progress < (options.body_min_rate or 0) * options.body_grace or not progress:
-            self._refuse_exchange(exchange, 408, "The body of the request came too slowly.")
+            detail = "The body of the request came too slowly."
+            refusal = RequestRefused(408, detail, option="body_min_rate")
+            self._refuse_exchange(exchange, refusal)
             return
         exchange.looked_at = exchange.received
         self._arm(options.body_grace)
@@ -321,10 +323,10 @@ class Http1Core(Responder):
         """The layer did not take the request, or a part of its body."""
         exchange.announced = False
         if isinstance(error, ChannelFull):
-            self._refuse_exchange(exchange, 503, "Request queue full.")
+            self._refuse_exchange(exchange, RequestRefused(503, "Request queue full."))
             return
         logger.error("A request could not be sent to the channel layer: %s", error)
-        self._refuse_exchange(exchange, 503, "The request could not be passed on.")
+        self._refuse_exchange(exchange, RequestRefused(503, "The request could not be passed on."))
 
     # -- time, and the end ------------------------------------------------------------------------
 
@@ -342,16 +344,16 @@ class Http1Core(Responder):
             self._abandon(exchange)
             self._close()
         else:
-            self._refuse_exchange(
-                exchange, 503, "Worker server failed to respond within time limit."
-            )
+            detail = "Worker server failed to respond within time limit."
+            self._refuse_exchange(exchange, RequestRefused(503, detail, option="http_timeout"))
 
     def _expired_idle(self) -> None:
         """No head came, not all of it, or the last response was not read."""
         if self._write_paused:
             self._abort()
         elif len(self._buffer):
-            self._refuse(RequestRefused(408, "The head of the request came too slowly."))
+            detail = "The head of the request came too slowly."
+            self._refuse(RequestRefused(408, detail, option="header_timeout"))
         else:
             self._close()
 
@@ -360,3 +362,7 @@ class Http1Core(Responder):
         self._stopping = True
         if self._exchange is None:
             self._close()
+
+
+def _too_large() -> RequestRefused:
+    return RequestRefused(413, "The body of the request is too large.", option="max_body")

@@ -194,7 +194,7 @@ class Responder(HttpConnection):
     def _refuse(self, refusal: RequestRefused, data: bytes = b"") -> None:
         """Answer a request that never became an exchange."""
         context = self.context
-        logger.info("A request was refused with %s", refusal)
+        _report("A request", refusal)
         page = error_response(
             refusal.status,
             refusal.detail,
@@ -216,13 +216,14 @@ class Responder(HttpConnection):
         self.emit(Log("http", "complete", details))
         self._close()
 
-    def _refuse_exchange(self, exchange: Exchange, status: int, detail: str) -> None:
+    def _refuse_exchange(self, exchange: Exchange, refusal: RequestRefused) -> None:
         """Give up on a request; its connection ends."""
-        logger.info("%r was refused with %d: %s", exchange.request.head.path, status, detail)
+        head = exchange.request.head
+        _report(f"{head.method} {head.path!r}", refusal)
         if exchange.status:
-            self._cut(exchange, detail)
+            self._cut(exchange, refusal.detail)
         else:
-            self._answer(exchange, status, detail, True)
+            self._answer(exchange, refusal.status, refusal.detail, True)
 
     def _answer(self, exchange: Exchange, status: int, detail: str, close: bool) -> None:
         """Answer an exchange with an error page."""
@@ -246,3 +247,9 @@ def _request_name(data: bytes) -> tuple[str, str]:
     """Method and target of a head that was refused, as far as they can be told, for the log."""
     parts = data[: data.find(b"\r\n")].decode("latin-1").split(" ")
     return (parts[0][:80], parts[1][:2000]) if len(parts) == 3 else ("-", "-")
+
+
+def _report(what: str, refusal: RequestRefused) -> None:
+    """Log a refusal; where a limit of ours was the reason, so that it is seen by default."""
+    level = logging.WARNING if refusal.option else logging.INFO
+    logger.log(level, "%s was refused with %s", what, refusal)

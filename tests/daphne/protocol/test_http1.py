@@ -393,3 +393,36 @@ def test_what_is_shared_fits_each_connection() -> None:
         together = Driver().feed(data).reply(message, shared=shared)
         alone = Driver().feed(data).reply(message)
         assert (together.output, together.closed) == (alone.output, alone.closed)
+
+
+@pytest.mark.parametrize(
+    ("data", "option"),
+    [
+        (b"GET /" + b"a" * 9000, "request_line_limit"),
+        (b"GET / HTTP/1.1\r\nA: " + b"b" * 9000, "header_line_limit"),
+        (b"GET / HTTP/1.1\r\n" + b"A: bcdefgh\r\n" * 7000, "header_total_limit"),
+        (b"GET / HTTP/1.1\r\n" + b"A: b\r\n" * 200 + b"\r\n", "max_headers"),
+        (b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n", "max_body"),
+    ],
+)
+def test_a_limit_that_bites_is_named_in_the_log(
+    data: bytes, option: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    driver = Driver(Options(max_body=50)).feed(data)
+    assert driver.closed
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
+    assert option in caplog.text
+    assert option not in driver.output.decode()
+
+
+def test_huge_heads_are_refused_after_little_of_them() -> None:
+    for huge in (b"GET / HTTP/1.1\r\nA: " + b"b" * 1_000_000, b"A: b\r\n" * 10_000, b"\r\n" * 10):
+        driver = Driver()
+        pieces = [huge[start : start + 4096] for start in range(0, len(huge), 4096)]
+        fed = 0
+        for piece in pieces:
+            if driver.closed:
+                break
+            driver.feed(piece)
+            fed += len(piece)
+        assert fed < 90_000
