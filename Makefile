@@ -57,7 +57,7 @@ test-full: servers lint ## The same with the slow tests
 	CHANNELS_PURE_PYTHON=1 $(BIN)/pytest -m "not compiled_only" $(PYTEST_ARGS)
 
 .PHONY: bench
-bench: $(VENV)/.installed ## Compare with the peers, in a virtual environment of its own
+bench: $(VENV)/.tests-installed ## Compare with the peers, in a virtual environment of its own
 	benchmarks/run $(PYTHON)
 
 .PHONY: build
