@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar
 
-from twisted.internet.defer import Deferred, execute
+from twisted.internet.defer import Deferred, execute, fail, succeed
 from twisted.python import threadable
 
 from channels.layers.entries import Delivery, Received
@@ -100,14 +100,29 @@ class DeferredWaiter(Waiter, Generic[T]):
             timer.cancel()
 
 
+def _deferred(
+    layer: "BaseChannelLayer",
+    attempt: Callable[[Waiter | None], T | None],
+    interrupted: Callable[[], T] | None = None,
+) -> "Deferred[T]":
+    """What ``attempt`` gives, now or later; a waiter is made only where it gives nothing now."""
+    try:
+        ready = attempt(None)
+    except Exception:
+        return fail()
+    if ready is not None:
+        return succeed(ready)
+    return DeferredWaiter(layer, attempt, interrupted).start()
+
+
 def receive(layer: "BaseChannelLayer", channels: Collection[str]) -> "Deferred[Received]":
     """See ``BaseChannelLayer.receive_twisted``."""
 
-    def attempt(waiter: Waiter) -> Received | None:
+    def attempt(waiter: Waiter | None) -> Received | None:
         return layer._received(listening, waiter) if listening.queues else (None, None)
 
     listening = layer._listening(channels)
-    return DeferredWaiter[Received](layer, attempt, lambda: (None, None)).start()
+    return _deferred(layer, attempt, lambda: (None, None))
 
 
 def receive_deliveries(
@@ -115,17 +130,17 @@ def receive_deliveries(
 ) -> "Deferred[list[Delivery]]":
     """See ``BaseChannelLayer.receive_deliveries_twisted``."""
 
-    def attempt(waiter: Waiter) -> list[Delivery] | None:
+    def attempt(waiter: Waiter | None) -> list[Delivery] | None:
         return layer._deliveries(listening, waiter, limit) or (None if listening.queues else [])
 
     listening = layer._listening(channels)
-    return DeferredWaiter(layer, attempt, list[Delivery]).start()
+    return _deferred(layer, attempt, list[Delivery])
 
 
 def room(layer: "BaseChannelLayer", channel: str) -> "Deferred[None]":
     """See ``BaseChannelLayer.room_twisted``."""
     queue, _ = layer._address(channel)
-    found = DeferredWaiter(layer, lambda waiter: layer._room(queue, waiter) or None).start()
+    found = _deferred(layer, lambda waiter: layer._room(queue, waiter) or None)
     return found.addCallback(lambda _: None)
 
 
