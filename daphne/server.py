@@ -121,6 +121,7 @@ class Server:
         self._ready = ready
         self._ports: list[Any] = []
         self._error: ListenError | None = None
+        self._runs_reactor = False
         self._shutting_down: Deferred[None] | None = None
         self._deadlines = Deadlines(reactor)
         self.factory = HTTPFactory(
@@ -140,8 +141,7 @@ class Server:
         _log_through_logging()
         load_engine()  # so that the first socket does not wait for the imports
         self.start()
-        if self._error is not None:
-            raise self._error
+        self._runs_reactor = True
         reactor.addSystemEventTrigger("before", "shutdown", self.shut_down)
         if self.signal_handlers:
             reactor.callWhenRunning(self._install_signal_handlers)
@@ -150,30 +150,36 @@ class Server:
             raise self._error
 
     def start(self) -> None:
-        """Begin to listen and to read the layer; the reactor is run by the caller."""
+        """Begin to listen and to read the layer; the reactor is run by the caller.
+
+        Raises ``ListenError`` where one of the endpoints cannot be listened on.
+        """
         for description in self.endpoints:
             try:
                 listener = endpoint_from(reactor, description).listen(self.factory)
             except ListenError as error:
                 self._listening_failed(error)
-                return
+                break
             self.listeners.append(listener)
             listener.addCallbacks(
                 self._ports.append, self._not_listening, errbackArgs=(description,)
             )
-        if self._error is None:
-            self._dispatch.start()
-            DeferredList(self.listeners).addCallback(
-                lambda _: reactor.callLater(0, self._listening)
-            )
+        if self._error is not None:
+            raise self._error
+        self._dispatch.start()
+        DeferredList(self.listeners).addCallback(lambda _: reactor.callLater(0, self._listening))
 
     def stop(self) -> None:
-        """End ``run`` in order; may be called from any thread, and more than once."""
+        """End in order, and ``run`` with it; from any thread, as often as one likes."""
         reactor.callFromThread(self._stop)
 
     def _stop(self) -> None:
-        if self._shutting_down is None and reactor.running:
+        if self._shutting_down is not None:
+            return
+        if self._runs_reactor:
             reactor.stop()
+        else:
+            self.shut_down()
 
     @property
     def addresses(self) -> list[Any]:
@@ -200,7 +206,8 @@ class Server:
         for port in self._ports:
             port.stopListening()
         self._ports.clear()
-        self._stop()
+        if self._runs_reactor:
+            self._stop()
 
     # -- the end ----------------------------------------------------------------------------------
 
