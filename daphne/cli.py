@@ -376,7 +376,7 @@ def _add_proxies(group: argparse._ArgumentGroup) -> None:
         type=lambda text: [entry.strip() for entry in text.split(",") if entry.strip()],
         metavar="LIST",
         help="addresses, networks or 'unix', with commas; repeatable "
-        f"(default {','.join(Options.__dataclass_fields__['trusted_proxies'].default)})",
+        f"(default {','.join(Options().trusted_proxies)})",
     )
 
 
@@ -404,9 +404,9 @@ def _add_times(group: argparse._ArgumentGroup) -> None:
 
 
 def _add_limits(group: argparse._ArgumentGroup) -> None:
-    fields = Options.__dataclass_fields__
+    defaults = Options()
     for name, limit in _LIMITS.items():
-        default = fields[name].default
+        default = getattr(defaults, name)
         group.add_argument(
             f"--{name.replace('_', '-')}",
             *limit.aliases,

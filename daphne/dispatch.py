@@ -193,7 +193,7 @@ class Dispatch:
         except Exception:
             self._failed(Failure())
             return False
-        if deferred.called and not deferred.paused and not isinstance(deferred.result, Failure):
+        if deferred.called and not deferred.paused and isinstance(deferred.result, list):
             self._take(deferred.result)
             return True
         self._waiting = deferred

@@ -1,0 +1,59 @@
+"""The corpus of smuggled requests, over real sockets: one request in is one at the application."""
+
+import socket
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from channels import spec
+from channels.layers.inmemory import ChannelLayer
+from tests.daphne.conftest import RunningServer
+from tests.daphne.corpus.smuggling import ROWS, Row
+from tests.waiting import wait_until
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[RunningServer]:
+    """One server for all rows, whose application answers everything by 200."""
+    one = RunningServer(ChannelLayer(capacity=1000), half_close_grace=0.2)
+    one.app = one.application(  # type: ignore[attr-defined]
+        http_request=lambda message: spec.http_response(200, [], b"answer")
+    )
+    yield one
+    one.close()
+
+
+def paths(server: Any, port: int) -> tuple[str, ...]:
+    """Paths of the requests that reached the application from the client on this port."""
+    requests = server.app.messages("http.request")
+    return tuple(message["path"] for message in requests if message["client"][1] == port)
+
+
+def whole(client: Any, data: bytes) -> None:
+    client.send(data)
+
+
+def in_pieces(client: Any, data: bytes) -> None:
+    """Send in pieces that no line ends with, and that may arrive as they are."""
+    client.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    for start in range(0, len(data), 7):
+        try:
+            client.send(data[start : start + 7])
+        except ConnectionError:
+            return  # refused before the rest was sent
+
+
+@pytest.mark.parametrize("send", [whole, in_pieces])
+@pytest.mark.parametrize("row", ROWS, ids=[row.name for row in ROWS])
+def test_a_row_of_the_corpus(server, row: Row, send: Callable[[Any, bytes], None]):
+    client = server.client()
+    port = client.socket.getsockname()[1]
+    send(client, row.data)
+    statuses = [client.response(head=row.data.startswith(b"HEAD")).status for _ in row.statuses]
+    assert tuple(statuses) == row.statuses
+    if not row.closes:
+        client.socket.shutdown(socket.SHUT_WR)
+    assert client.closed()
+    wait_until(lambda: len(paths(server, port)) >= len(row.paths))
+    assert paths(server, port) == row.paths
