@@ -3,6 +3,8 @@
 import inspect
 import itertools
 import random
+import subprocess
+import sys
 import time
 import unittest
 from collections.abc import Collection
@@ -162,8 +164,10 @@ class Deaf(ChannelLayer):
     """Notices neither room that comes by a receive nor room by a flush."""
 
     def wait_for_room(self, channel: str, timeout: float | None = None) -> bool:
-        found = self._room(channel)
-        return found or (time.sleep(timeout or 0) is not None)
+        if self._room(channel):
+            return True
+        time.sleep(timeout or 0)
+        return False
 
 
 class Uncounting(ChannelLayer):
@@ -221,7 +225,7 @@ def _name(value: Any) -> str:
 def test_a_defective_layer_fails(layer_class: type[ChannelLayer], test: str) -> None:
     """Each defect is found by the test that is meant to find it."""
     suite = _suite(layer_class)
-    with pytest.raises(Exception) as failure:  # noqa: B017, PT011  (whatever the defect raises)
+    with pytest.raises(Exception) as failure:  # noqa: B017  (whatever the defect raises)
         getattr(suite, test)()
     suite.teardown_method()
     assert isinstance(failure.value, AssertionError | ChannelLayer.ChannelFull)
@@ -250,6 +254,26 @@ def test_the_kit_runs_under_unittest() -> None:
     unittest.TestSuite(Case(name) for name in names).run(result)
     assert result.wasSuccessful()
     assert result.testsRun == len(closed) == 2
+
+
+def test_the_kit_runs_a_reactor_where_nobody_does() -> None:
+    """In a process of its own, since a process can run a reactor only once."""
+    code = (
+        "from channels.layers.conformance import ChannelLayerConformance\n"
+        "from channels.layers.inmemory import ChannelLayer\n"
+        "class Suite(ChannelLayerConformance):\n"
+        "    make_layer = staticmethod(lambda **arguments: ChannelLayer(**arguments))\n"
+        "Suite().test_a_deferred_receive_is_woken_by_a_message_from_elsewhere()\n"
+        "Suite().test_a_flush_and_an_interrupt_wake_deferred_receives()\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+
+
+def test_the_kit_refuses_to_run_without_its_asserts() -> None:
+    """Under ``-O`` it would pass whatever the layer does."""
+    command = [sys.executable, "-O", "-c", "import channels.layers.conformance"]
+    found = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert "run Python without -O" in found.stderr
 
 
 def test_the_kit_asks_for_its_hooks() -> None:

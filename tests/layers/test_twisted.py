@@ -39,7 +39,7 @@ def test_an_error_of_the_backend_reaches_the_deferred() -> None:
     def fail(*args: Any) -> Any:
         raise Broken
 
-    layer._take_one = fail  # type: ignore[method-assign]
+    layer._take_one = fail  # type: ignore[method-assign, assignment]
     layer.send("chat", {})
     wait_until(lambda: received)
     assert received[0].check(Broken)

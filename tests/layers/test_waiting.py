@@ -4,7 +4,6 @@ import math
 import threading
 
 from channels.layers.waiting import Listening, ThreadWaiter, Waiter, WaitingLine
-from tests.waiting import wait_until
 
 
 def test_turns_go_round_after_the_queue_that_was_served() -> None:
@@ -70,8 +69,8 @@ def test_a_thread_waiter_that_was_notified_before_does_not_block() -> None:
 
 def test_a_thread_waiter_waits_no_longer_than_it_was_told() -> None:
     waiter = ThreadWaiter()
-    ended = []
-    thread = threading.Thread(target=lambda: ended.append(waiter.wait(0.01)), daemon=True)
+    thread = threading.Thread(target=waiter.wait, args=(0.01,), daemon=True)
     thread.start()
+    thread.join(10)
+    assert not thread.is_alive()
     waiter.wait(-1)
-    wait_until(lambda: ended)

@@ -167,7 +167,9 @@ def test_the_work_of_an_operation_does_not_depend_on_how_many_channels_exist() -
     assert counts[0] == counts[1]
 
 
-def test_a_full_process_channel_drops_by_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_process_channel_full_of_bytes_drops_counted_and_logged(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     monkeypatch.setattr("channels.layers.inmemory.queues.PROCESS_CHANNEL_BYTES", 10_000)
     layer = ChannelLayer(capacity=1000)
     for number in range(50):
@@ -175,6 +177,8 @@ def test_a_full_process_channel_drops_by_bytes(monkeypatch: pytest.MonkeyPatch) 
     for _ in range(10):
         layer.send_group("all", {"text": "x" * 1000})
     assert layer.drops == 8 * 50
+    assert len(caplog.records) == 1
+    assert "Dropped 50 message(s) to channel 'serv!'" in caplog.text
     with pytest.raises(ChannelFull):
         layer.send("serv!a", {})
     assert not layer.wait_for_room("serv!", 0)
@@ -224,7 +228,7 @@ class Model:
 
     def accepts(self, listened: list[str], channel: str | None, number: int | None) -> bool:
         """Whether the model could have given this too; takes it out."""
-        heads = {}
+        heads: dict[str, tuple[float, str, list[str], int]] = {}
         for entry in self.entries:
             heads.setdefault(entry[1], entry)
         candidates = [heads[queue] for queue in listened if queue in heads]
@@ -263,7 +267,7 @@ def test_it_does_what_a_plain_model_does(seed: int, clock: Clock) -> None:
         elif action < 0.55:
             listened = chance.sample(LISTENED, chance.randint(1, 4))
             found, message = layer.receive(listened)
-            assert model.accepts(listened, found, message and message["n"])
+            assert model.accepts(listened, found, message["n"] if message else None)
         elif action < 0.7:
             layer.group_add(group, channel)
             model.members[group, channel] = clock.now + 25
