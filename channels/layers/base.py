@@ -378,9 +378,8 @@ class BaseChannelLayer(Primitives):
 
         Raises ``TypeError`` for a bad name.
         """
-        if (
-            type(channel) is not str
-        ):  # the cache must never see what merely equals a str, or cannot be hashed
+        if type(channel) is not str:
+            # The cache must never see what merely equals a str, or cannot be hashed.
             names.check_channel_name(channel)
         return _address(channel)
 
@@ -403,7 +402,7 @@ class BaseChannelLayer(Primitives):
 
     def _remembered(self, listening: Listening) -> Listening:
         queues = listening.queues
-        if len(queues) != 1 or "?" not in queues[0]:  # those are read for a while, by one reader
+        if len(queues) != 1 or "?" not in queues[0]:  # a name that is used once, and has no turns
             if len(self._listenings) >= _LISTENINGS:
                 self._listenings.clear()
             self._listenings[queues] = listening
@@ -450,11 +449,10 @@ class BaseChannelLayer(Primitives):
     def _block(
         self, attempt: Callable[[Waiter], Any], timeout: float | None, token: object | None
     ) -> Any:
-        """Repeat ``attempt`` at each wake-up until it gives a value; None after ``timeout`` or an
-        interruption.
+        """Repeat ``attempt`` at each wake-up until it gives a value.
 
-        ``token`` is the ``interruption`` that may not change, None where interruptions do not
-        matter.
+        None after ``timeout`` or an interruption; ``token`` is the ``interruption`` that may not
+        change, None where interruptions do not matter.
         """
         deadline = math.inf if timeout is None else time.monotonic() + timeout
         waiter = ThreadWaiter()
