@@ -31,8 +31,7 @@ class Primitives(abc.ABC):
 
     @abc.abstractmethod
     def _push(self, queue: str, targets: tuple[str, ...], body: bytes) -> bool:
-        """Append an entry that expires ``expiry`` seconds from now; False where the queue is at its
-        capacity.
+        """Append an entry that expires ``expiry`` seconds from now; False where it is full.
 
         Checking and appending are one step, and a refusal counts as ``channel_full_count``.
         """
@@ -47,8 +46,7 @@ class Primitives(abc.ABC):
 
     @abc.abstractmethod
     def _take(self, listening: Listening, limit: int, waiter: Waiter | None = None) -> list[Stored]:
-        """Remove and return up to ``limit`` entries with all their targets, served in turn; none
-        where there is nothing."""
+        """Remove and return up to ``limit`` entries, each with all its targets, served in turn."""
 
     @abc.abstractmethod
     def _room(self, queue: str, waiter: Waiter | None = None) -> bool:

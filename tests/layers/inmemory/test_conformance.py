@@ -3,6 +3,8 @@
 from collections.abc import Callable
 from typing import Any
 
+import pytest
+
 from channels.layers.conformance import ChannelLayerConformance
 from channels.layers.inmemory import ChannelLayer
 from tests.reactor import in_reactor
@@ -16,3 +18,20 @@ class TestInMemoryLayer(ChannelLayerConformance):
 
     def in_reactor(self, function: Callable[..., Any], *args: Any) -> Any:
         return in_reactor(function, *args)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize(
+    "test",
+    [
+        "test_many_readers_and_writers_lose_and_repeat_nothing",
+        "test_readers_that_give_up_all_the_time_lose_and_repeat_nothing",
+        "test_interruptions_in_traffic_lose_and_repeat_nothing",
+    ],
+)
+def test_heavy_traffic_loses_and_repeats_nothing(test: str) -> None:
+    suite = TestInMemoryLayer()
+    suite.stress_messages = 20_000
+    suite.patience = 60.0
+    getattr(suite, test)()
