@@ -20,8 +20,6 @@ class TestInMemoryLayer(ChannelLayerConformance):
         return in_reactor(function, *args)
 
 
-@pytest.mark.slow
-@pytest.mark.timeout(600)
 @pytest.mark.parametrize(
     "test",
     [
