@@ -198,6 +198,8 @@ class Dispatch:
             return True
         self._waiting = deferred
         deferred.addCallbacks(self._woken, self._failed)
+        # What happened to the layer since the last look woke nobody: nobody was waiting.
+        self._look_at_generation()
         return False
 
     def _woken(self, deliveries: list[Delivery]) -> None:
@@ -212,10 +214,14 @@ class Dispatch:
             self._turn()
 
     def _take(self, deliveries: list[Delivery]) -> None:
-        """Queue what came, and see whether the layer is still the one it was."""
+        """Queue what came."""
         self._failures = 0
         for delivery in deliveries:
             self._queue.append(_Fanout(delivery))
+        self._look_at_generation()
+
+    def _look_at_generation(self) -> None:
+        """Shed the sockets if the layer is not the one it was."""
         generation = self._read_generation()
         if generation != self._generation:
             self._generation = generation

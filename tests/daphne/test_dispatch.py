@@ -212,6 +212,19 @@ def test_an_emptied_layer_sheds_the_sockets_once(make):
     assert "emptied" in reasons[0]
 
 
+def test_a_layer_emptied_while_messages_are_delivered_is_noticed(make, stub):
+    reasons: list[str] = []
+
+    def emptied() -> None:
+        stub.generation_value = "2"  # wakes nobody, since nobody waits at this moment
+
+    one = make(stub, reasons.append)
+    in_reactor(one.register, "a", Receiver(emptied))
+    in_reactor(one.start)
+    in_reactor(stub.receives[0].callback, [to("a")])
+    assert len(reasons) == 1
+
+
 def test_a_single_failure_is_retried_without_shedding(make, stub, caplog):
     reasons: list[str] = []
     one = make(stub, reasons.append)

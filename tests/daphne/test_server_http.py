@@ -2,22 +2,16 @@
 
 import hashlib
 import random
-import re
 import resource
 import socket
-import ssl
 import threading
-from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from channels import spec
 from channels.layers.inmemory import ChannelLayer
-from daphne.access import AccessLogGenerator
 from daphne.writes import buffered
-from tests.daphne.certificates import write_certificate
 from tests.daphne.clients import HttpClient
 from tests.reactor import in_reactor
 from tests.waiting import wait_until
@@ -419,112 +413,6 @@ def test_a_thousand_long_polls_are_answered_by_one_group_send(serve, many_files)
     layer.send_group("waiting", spec.http_response(200, PLAIN, b"news"))
     assert all(client.response().body == b"news" for client in clients[50:])
     assert application.errors == []
-
-
-class TestWhereItListens:
-    def test_on_a_unix_socket(self, serve, tmp_path):
-        path = str(tmp_path / "daphne.sock")
-        one = serve(endpoints=[f"unix:{path}"])
-        application = one.application(http_request=hello)
-        client = one.client(path, socket.AF_UNIX)
-        assert client.get("/").body == b"hello"
-        message = application.messages("http.request")[0]
-        assert message.get("client") is None
-
-    def test_on_ipv6(self, serve):
-        one = serve(endpoints=[r"tcp:0:interface=\:\:1"])
-        application = one.application(http_request=hello)
-        client = one.client(("::1", one.port), socket.AF_INET6)
-        assert client.get("/").body == b"hello"
-        assert application.messages("http.request")[0]["client"][0] == "::1"
-
-    def test_on_several_endpoints(self, serve, tmp_path):
-        path = str(tmp_path / "daphne.sock")
-        one = serve(endpoints=["tcp:0:interface=127.0.0.1", f"unix:{path}"])
-        one.application(http_request=hello)
-        assert one.client().get("/").body == b"hello"
-        assert one.client(path, socket.AF_UNIX).get("/").body == b"hello"
-
-    def test_over_tls(self, serve, certificate):
-        key, cert = certificate
-        one = serve(endpoints=[f"ssl:0:interface=127.0.0.1:privateKey={key}:certKey={cert}"])
-        big = random.Random(5).randbytes(3_000_000)
-        application = one.application(http_request=lambda m: spec.http_response(200, PLAIN, big))
-        context = ssl.create_default_context(cafile=str(cert))
-        with socket.create_connection(("127.0.0.1", one.port), timeout=20) as plain:
-            with context.wrap_socket(plain, server_hostname="localhost") as client:
-                client.sendall(b"GET / HTTP/1.0\r\n\r\n")
-                received = b""
-                while data := client.recv(65536):
-                    received += data
-        assert received.endswith(big)
-        assert application.messages("http.request")[0]["scheme"] == "https"
-
-
-@pytest.fixture
-def certificate(tmp_path: Path) -> tuple[Path, Path]:
-    """A key and a certificate of its own for localhost."""
-    return write_certificate(tmp_path)
-
-
-class TestProxies:
-    NAMES = {
-        "proxy_forwarded_address_header": "X-Forwarded-For",
-        "proxy_forwarded_port_header": "X-Forwarded-Port",
-        "proxy_forwarded_proto_header": "X-Forwarded-Proto",
-    }
-    SENT = {
-        "X_Forwarded_For": "192.0.2.7",
-        "X_Forwarded_Port": "4711",
-        "X_Forwarded_Proto": "https",
-        "Daphne_Root_Path": "/a%20b",
-    }
-
-    def seen(self, serve: Callable[..., Any], **options: Any) -> dict[str, Any]:
-        one = serve(**options)
-        application = one.application(http_request=hello)
-        assert one.client().get("/", **self.SENT).status == 200
-        message: dict[str, Any] = application.messages("http.request")[0]
-        return message
-
-    def test_headers_of_a_trusted_proxy_are_believed(self, serve):
-        message = self.seen(serve, **self.NAMES)
-        assert list(message["client"]) == ["192.0.2.7", 4711]
-        assert message["scheme"] == "https"
-        assert message["root_path"] == "/a b"
-        assert b"daphne-root-path" not in [name for name, _ in message["headers"]]
-
-    def test_headers_of_anybody_else_are_not(self, serve):
-        message = self.seen(serve, trusted_proxies=("192.0.2.0/24",), **self.NAMES)
-        assert message["client"][0] == "127.0.0.1"
-        assert message["scheme"] == "http"
-        assert message["root_path"] == ""
-
-    def test_without_the_option_they_are_not_looked_at(self, serve):
-        message = self.seen(serve)
-        assert message["client"][0] == "127.0.0.1"
-        assert message["scheme"] == "http"
-
-
-def test_each_request_is_one_line_of_the_access_log(serve, tmp_path):
-    one = serve()
-    one.application(http_request=hello)
-    client = one.client()
-    for target in ("/a", '/%22%0d%0a"', "/%1b[31m", "/caf%C3%A9?x=%0a"):
-        client.get(target)
-    client.send(b"nonsense\r\n\r\n")
-    client.response()
-    wait_until(lambda: len([e for e in one.logged if e[1] == "complete"]) >= 4)
-    with (tmp_path / "log").open("w") as stream:
-        generator = AccessLogGenerator(stream)
-        for entry in one.logged:
-            generator(*entry)
-    lines = (tmp_path / "log").read_bytes().decode("ascii").splitlines()
-    assert len(lines) == len([e for e in one.logged if e[1] == "complete"])
-    assert all(re.fullmatch(r'127\.0\.0\.1:\d+ - - \[[^]]+\] "[^"]*" \d{3} \S+', x) for x in lines)
-    details = one.logged[0][2]
-    assert {"path", "status", "method", "client", "time_taken", "size"} <= details.keys()
-    assert (details["status"], details["method"], details["size"]) == (200, "GET", 5)
 
 
 def test_a_layer_that_only_blocks_serves_as_well(serve):

@@ -16,7 +16,7 @@ from tests.waiting import wait_until
 @pytest.fixture(scope="module")
 def server() -> Iterator[RunningServer]:
     """One server for all rows, whose application answers everything by 200."""
-    one = RunningServer(ChannelLayer(capacity=1000), half_close_grace=0.2)
+    one = RunningServer(ChannelLayer(capacity=1000), half_close_grace=0.2, header_timeout=None)
     one.app = one.application(  # type: ignore[attr-defined]
         http_request=lambda message: spec.http_response(200, [], b"answer")
     )
@@ -37,9 +37,10 @@ def whole(client: Any, data: bytes) -> None:
 def in_pieces(client: Any, data: bytes) -> None:
     """Send in pieces that no line ends with, and that may arrive as they are."""
     client.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    for start in range(0, len(data), 7):
+    size = max(7, len(data) // 300)
+    for start in range(0, len(data), size):
         try:
-            client.send(data[start : start + 7])
+            client.send(data[start : start + size])
         except ConnectionError:
             return  # refused before the rest was sent
 

@@ -1,0 +1,379 @@
+"""One client's connection: the Twisted shell around a protocol core.
+
+The shell knows no HTTP. It feeds a core (``daphne.protocol``) with bytes, deadlines and channel
+messages, and carries out the operations that the core answers with. Upgraded connections
+(WebSocket) stay in the same shell, with another core. What connections share is in
+``daphne.http_protocol``.
+"""
+
+import logging
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from twisted.internet.interfaces import IHalfCloseableProtocol, IPushProducer
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from daphne.deadlines import Deadline
+from daphne.protocol.core import Core
+from daphne.protocol.operations import (
+    Abort,
+    AwaitRoom,
+    Close,
+    Log,
+    NewChannel,
+    PauseReading,
+    Register,
+    ResumeReading,
+    Send,
+    Timer,
+    Unregister,
+    Upgrade,
+    Write,
+)
+from daphne.writes import buffered, is_plain, write
+
+if TYPE_CHECKING:
+    from daphne.http_protocol import HTTPFactory
+
+__all__ = ["Connection"]
+
+logger = logging.getLogger("daphne.http_protocol")
+
+#: Seconds that a connection is read and ignored after our side was closed, so that a client which
+#: is still sending sees the response and not a reset (RFC 9112, 9.6).
+_LINGER = 2.0
+
+
+@implementer(IHalfCloseableProtocol, IPushProducer)
+class Connection:
+    """One client's connection: a transport, the core that speaks for us, and its deadlines."""
+
+    __slots__ = (
+        "_applying",
+        "_closing",
+        "_core",
+        "_deadlines",
+        "_eof",
+        "_factory",
+        "_locals",
+        "_lost",
+        "_out",
+        "_paused",
+        "_plain",
+        "_transport",
+        "_unsent",
+        "address",
+    )
+
+    #: Speaks for us from ``makeConnection`` on.
+    _core: Core
+
+    def __init__(self, factory: "HTTPFactory", address: str | None) -> None:
+        self._factory = factory
+        #: Host of the peer as connections are counted by it; None where they are not.
+        self.address = address
+        self._transport: Any = None
+        self._plain = False
+        self._deadlines: dict[str, Deadline] = {}
+        self._locals: set[str] = set()
+        self._out: list[bytes] = []
+        #: Bytes handed to the transport that have not left it yet.
+        self._unsent = 0
+        self._paused = False
+        self._applying = False
+        self._closing = False
+        self._eof = False
+        self._lost = False
+
+    # -- called by Twisted ------------------------------------------------------------------------
+
+    def makeConnection(self, transport: Any) -> None:  # noqa: N802
+        """The connection was accepted."""
+        self._transport = transport
+        self._plain = is_plain(transport)
+        transport.registerProducer(self, True)
+        context = self._factory.context(transport, secure=not self._plain)
+        if context.client is not None and self._plain:
+            transport.setTcpNoDelay(True)
+        self._core = self._factory.make_core(context)
+        self._factory.opened(self)
+        self._feed(self._core.connection_made)
+
+    def dataReceived(self, data: bytes) -> None:  # noqa: N802
+        """The client sent bytes; after ``Close`` nobody looks at them."""
+        if not self._closing:
+            self._feed(self._core.receive_data, data)
+
+    def readConnectionLost(self) -> None:  # noqa: N802
+        """The client will send nothing more."""
+        self._eof = True
+        if self._closing:
+            self._transport.loseConnection()
+        else:
+            self._feed(self._core.receive_eof)
+
+    def writeConnectionLost(self) -> None:  # noqa: N802
+        """Our side is flushed and closed: linger until the client closes its side."""
+        if self._eof:
+            self._transport.loseConnection()
+            return
+        self._deadline("shell linger", self._give_up).arm(self._factory.seconds() + _LINGER)
+        self._transport.resumeProducing()
+
+    def connectionLost(self, reason: Failure) -> None:  # noqa: N802
+        """The connection is gone, for whatever reason."""
+        self._closing = self._lost = True
+        self._drop_deadlines()
+        self._out.clear()
+        self._feed(self._core.connection_lost)
+        for local in self._locals:
+            self._factory.dispatch.unregister(local)
+        self._locals.clear()
+        self._factory.closed(self)
+
+    def pauseProducing(self) -> None:  # noqa: N802
+        """The transport's buffer is full."""
+        if not self._paused and not self._closing:
+            self._paused = True
+            self._feed(self._core.pause_writing)
+
+    def resumeProducing(self) -> None:  # noqa: N802
+        """The transport's buffer is empty."""
+        if self._closing:
+            return
+        was_paused, self._paused = self._paused, False
+        left, self._unsent = self._unsent, 0
+        if left:
+            self._feed(self._core.drained, left)
+        if was_paused and not self._paused:
+            self._feed(self._core.resume_writing)
+
+    def stopProducing(self) -> None:  # noqa: N802
+        """The transport is gone; ``connectionLost`` follows."""
+
+    def logPrefix(self) -> str:  # noqa: N802
+        """Name in Twisted's own log lines."""
+        return "daphne"
+
+    # -- called by the server and the channel layer's dispatch ------------------------------------
+
+    def deliver(self, local: str, message: Mapping[str, Any], shared: dict[Any, Any]) -> None:
+        """A message came for one of this connection's reply channels."""
+        self._feed(self._core.deliver, local, message, shared)
+
+    def shutdown(self) -> None:
+        """Have the core finish and close."""
+        if not self._closing:
+            self._feed(self._core.shutdown)
+
+    def abort(self) -> None:
+        """Drop the connection."""
+        self._closing = True
+        self._transport.abortConnection()
+
+    def sent(self, core: Core, key: object) -> None:
+        """The layer took a message of ``core``."""
+        if core is self._core:
+            self._feed(core.sent, key)
+
+    def send_failed(self, core: Core, key: object, error: Exception) -> None:
+        """The layer did not do what ``core`` asked for."""
+        if core is self._core:
+            self._feed(core.send_failed, key, error)
+
+    def channel_made(self, core: Core, key: object, name: str) -> None:
+        """The layer made a channel name for ``core``."""
+        if core is self._core:
+            self._feed(core.channel_made, key, name)
+
+    def room(self, core: Core, key: object) -> None:
+        """There may be room in the channel that ``core`` waits for."""
+        if core is self._core:
+            self._feed(core.room, key)
+
+    # -- input and output -------------------------------------------------------------------------
+
+    def _feed(self, method: Callable[..., None], *args: Any) -> None:
+        """Hand an input to the core and carry out what it answers.
+
+        What a core asks for may call back into it at once (a send that succeeds): then the
+        operations of that input are picked up by the loop that is running already.
+        """
+        try:
+            method(*args)
+            if not self._applying:
+                self._applying = True
+                try:
+                    self._apply()
+                finally:
+                    self._applying = False
+        except Exception:
+            self._fail()
+
+    def _apply(self) -> None:
+        """Carry out operations until the core has no more."""
+        while True:
+            operations = self._core.operations()
+            for operation in operations:
+                _APPLY[type(operation)](self, operation)
+            if self._out:
+                self._flush()
+            elif not operations:
+                return
+
+    def _fail(self) -> None:
+        """A core raised: that is a defect, which costs this connection and no other."""
+        logger.exception("A connection is dropped because its protocol core failed")
+        self._core.operations()
+        self._out.clear()
+        if not self._lost:
+            self.abort()
+
+    def _flush(self) -> None:
+        """Write what the operations so far have collected, in one piece."""
+        pieces, self._out = self._out, []
+        if self._closing:
+            return
+        data = pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        if self._plain:
+            left = write(self._transport, data)
+            self._unsent += len(data) - left
+            if left:
+                self._core.drained(left)
+        else:
+            self._unsent += len(data)
+            self._transport.write(data)
+            if not self._paused:  # as far as one can see through TLS
+                left, self._unsent = self._unsent, 0
+                self._core.drained(left)
+
+    # -- operations -------------------------------------------------------------------------------
+
+    def _write(self, operation: Write) -> None:
+        if operation.data:
+            self._out.append(operation.data)
+
+    def _send(self, operation: Send) -> None:
+        self._factory.dispatch.send(
+            self, self._core, operation.channel, operation.message, operation.key
+        )
+
+    def _new_channel(self, operation: NewChannel) -> None:
+        self._factory.dispatch.new_channel(self, self._core, operation.pattern, operation.key)
+
+    def _await_room(self, operation: AwaitRoom) -> None:
+        self._factory.dispatch.await_room(self, self._core, operation.channel, operation.key)
+
+    def _close(self, operation: Close) -> None:
+        """Flush, close our side, and linger so that no reset overtakes the last bytes."""
+        if self._closing:
+            return
+        if self._out:
+            self._flush()
+        self._closing = True
+        self._transport.unregisterProducer()
+        if not self._plain or self._eof:
+            self._transport.loseConnection()
+        else:
+            self._transport.loseWriteConnection()
+        if self._plain and buffered(self._transport):
+            self._watch_flush(buffered(self._transport))
+
+    def _abort(self, operation: Abort) -> None:
+        if not self._closing:
+            self.abort()
+
+    def _pause_reading(self, operation: PauseReading) -> None:
+        if not self._closing:
+            self._transport.pauseProducing()
+
+    def _resume_reading(self, operation: ResumeReading) -> None:
+        if not self._closing and not self._eof:
+            self._transport.resumeProducing()
+
+    def _timer(self, operation: Timer) -> None:
+        name, at = operation.name, operation.at
+        deadline = self._deadlines.get(name)
+        if at is not None:
+            if deadline is None:
+                deadline = self._deadline(name, partial(self._timed_out, name))
+            deadline.arm(at)
+        elif deadline is not None:
+            deadline.cancel()
+
+    def _register(self, operation: Register) -> None:
+        if not self._lost:
+            self._locals.add(operation.local)
+            self._factory.dispatch.register(operation.local, self)
+
+    def _unregister(self, operation: Unregister) -> None:
+        if operation.local in self._locals:
+            self._locals.remove(operation.local)
+            self._factory.dispatch.unregister(operation.local)
+
+    def _log(self, operation: Log) -> None:
+        self._factory.log_action(operation.protocol, operation.action, operation.details)
+
+    def _upgrade(self, operation: Upgrade) -> None:
+        """Put the new core in place; its operations are picked up by the running loop."""
+        if self._out:
+            self._flush()
+        self._drop_deadlines()
+        for local in self._locals:
+            self._factory.dispatch.unregister(local)
+        self._locals.clear()
+        self._core = operation.core
+        self._core.connection_made()
+        if operation.rest:
+            self._core.receive_data(operation.rest)
+
+    # -- deadlines --------------------------------------------------------------------------------
+
+    def _deadline(self, name: str, action: Callable[[], object]) -> Deadline:
+        deadline = self._deadlines[name] = self._factory.deadlines.new(action)
+        return deadline
+
+    def _drop_deadlines(self) -> None:
+        for deadline in self._deadlines.values():
+            deadline.discard()
+        self._deadlines.clear()
+
+    def _timed_out(self, name: str) -> None:
+        self._feed(self._core.timer, name)
+
+    def _give_up(self) -> None:
+        """The client was given the time to close its side."""
+        self._transport.loseConnection()
+
+    def _watch_flush(self, size: int) -> None:
+        """Drop a closed connection whose client has stopped to read what is left for it."""
+        limit = self._factory.options.write_timeout
+        if limit is not None:
+            action = partial(self._flush_stalled, size)
+            self._deadline("shell flush", action).arm(self._factory.seconds() + limit)
+
+    def _flush_stalled(self, before: int) -> None:
+        now = buffered(self._transport)
+        if now and now >= before:
+            self._transport.abortConnection()
+        elif now:
+            self._watch_flush(now)
+
+
+_APPLY: dict[type, Callable[[Connection, Any], None]] = {
+    Write: Connection._write,
+    Send: Connection._send,
+    NewChannel: Connection._new_channel,
+    AwaitRoom: Connection._await_room,
+    Close: Connection._close,
+    Abort: Connection._abort,
+    PauseReading: Connection._pause_reading,
+    ResumeReading: Connection._resume_reading,
+    Timer: Connection._timer,
+    Register: Connection._register,
+    Unregister: Connection._unregister,
+    Log: Connection._log,
+    Upgrade: Connection._upgrade,
+}
