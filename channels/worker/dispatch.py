@@ -7,6 +7,7 @@ one, in ``channels.routing``.
 
 import logging
 from collections.abc import Callable
+from types import CoroutineType
 from typing import Any
 
 from django.dispatch import Signal
@@ -18,12 +19,15 @@ from channels.message import Message
 from channels.routing import consumer_name
 from channels.signals import consumer_finished, consumer_started
 
-__all__ = ["RETRIES_KEY", "Callback", "Dispatcher"]
+__all__ = ["RETRIES_KEY", "Callback", "Consumer", "Dispatcher"]
 
 logger = logging.getLogger("django.channels")
 
 #: Called with the channel's name and the message before its consumer runs.
 Callback = Callable[[str, Message], object]
+
+#: A function or class that takes the message, and what the routing captured.
+Consumer = Callable[..., Any]
 
 #: The key under which a message carries how often its consumer raised ConsumeLater.
 RETRIES_KEY = "__retries__"
@@ -54,11 +58,10 @@ class Dispatcher:
         no signal handlers are installed. ``SystemExit`` is contained: a consumer cannot end the
         worker, only a signal can.
         """
-        message = Message(content, channel, self.channel_layer)
-        match = self._match(channel, message)
+        match = self._match(channel, content)
         if match is None:
             return
-        consumer, kwargs = match
+        message, consumer, kwargs = match
         self._announce(consumer_started, consumer)
         try:
             self._run(channel, consumer, message, kwargs)
@@ -67,20 +70,13 @@ class Dispatcher:
             self._announce(consumer_finished, consumer)
 
     def _match(
-        self, channel: str, message: Message
-    ) -> tuple[Callable[..., Any], dict[str, Any]] | None:
+        self, channel: str, content: dict[str, Any]
+    ) -> tuple[Message, Consumer, dict[str, Any]] | None:
         try:
+            message = Message(content, channel, self.channel_layer)
             match = self.channel_layer.router.match(message)
             if match is None:
-                logger.error(
-                    "No route matches a message on channel %r (its keys: %s); it was dropped. Add "
-                    "a route for this "
-                    "channel whose filters match, or one without filters, to the ROUTING of layer "
-                    "%s.",
-                    channel,
-                    ", ".join(sorted(map(str, message.content))),
-                    self.channel_layer,
-                )
+                self._log_unroutable(channel, content)
                 return None
             consumer, kwargs = match
         except Exception:
@@ -91,72 +87,67 @@ class Dispatcher:
         if not callable(consumer):
             logger.error(
                 "The routing gives %r as consumer for channel %r, which is not callable; the "
-                "message was dropped. "
-                "Route the channel to a function, a class-based consumer or the dotted path of "
-                "one.",
+                "message was dropped. Route the channel to a function, a class-based consumer or "
+                "the dotted path of one.",
                 consumer,
                 channel,
             )
             return None
-        return consumer, kwargs
+        return message, consumer, kwargs
+
+    def _log_unroutable(self, channel: str, content: dict[str, Any]) -> None:
+        logger.error(
+            "No route matches a message on channel %r (its keys: %s); it was dropped. Add a route "
+            "for this channel whose filters match, or one without filters, to the ROUTING of layer "
+            "%s.",
+            channel,
+            ", ".join(sorted(map(str, content))),
+            self.channel_layer,
+        )
 
     def _run(
-        self,
-        channel: str,
-        consumer: Callable[..., Any],
-        message: Message,
-        kwargs: dict[str, Any],
+        self, channel: str, consumer: Consumer, message: Message, kwargs: dict[str, Any]
     ) -> None:
         try:
-            if self.callback is not None:
-                self.callback(channel, message)
-            consumer(message, **kwargs)
-        except ConsumeLater:
-            self._put_back(channel, consumer, message)
-        except ChannelSocketException as exception:
-            self._end_socket(channel, exception, consumer, message)
+            try:
+                self._call(channel, consumer, message, kwargs)
+            except ConsumeLater:
+                self._put_back(channel, consumer, message)
+            except ChannelSocketException as exception:
+                self._end_socket(channel, exception, message)
         except KeyboardInterrupt:
             raise
         except BaseException:
             # Also SystemExit and asyncio.CancelledError, which are no Exception.
             logger.exception("Error processing message with consumer %s:", consumer_name(consumer))
 
-    def _end_socket(
-        self,
-        channel: str,
-        exception: ChannelSocketException,
-        consumer: Callable[..., Any],
-        message: Message,
+    def _call(
+        self, channel: str, consumer: Consumer, message: Message, kwargs: dict[str, Any]
     ) -> None:
-        try:
-            if message.reply_channel is None:
-                raise ValueError(
-                    f"{type(exception).__name__} acts on a socket, but messages on channel "
-                    f"{channel!r} carry no reply_channel; raise it in WebSocket consumers only"
-                )
-            exception.run(message)
-        except Exception:
-            logger.exception(
-                "Error processing message with consumer %s: it raised %s, which had no effect:",
-                consumer_name(consumer),
-                type(exception).__name__,
+        if self.callback is not None:
+            self.callback(channel, message)
+        result = consumer(message, **kwargs)
+        if isinstance(result, CoroutineType):
+            result.close()  # it will never be awaited, and need not be warned of as well
+            raise TypeError(
+                f"the consumer {consumer_name(consumer)} is a coroutine function, which nothing "
+                "awaits; consumers are synchronous: wrap it in asgiref.sync.async_to_sync"
             )
 
-    def _announce(self, signal: Signal, consumer: Callable[..., Any]) -> None:
-        """Send a signal to all receivers, whichever fails: one sends, one closes connections."""
-        for receiver, response in signal.send_robust(sender=self.sender, environ={}):
-            if isinstance(response, Exception):
-                logger.error(
-                    "Error in %s around consumer %s: %s",
-                    consumer_name(receiver),
-                    consumer_name(consumer),
-                    response,
-                    exc_info=response,
-                )
+    def _end_socket(
+        self, channel: str, exception: ChannelSocketException, message: Message
+    ) -> None:
+        if message.reply_channel is None:
+            raise ValueError(
+                f"{type(exception).__name__} acts on a socket, but messages on channel {channel!r} "
+                "carry no reply_channel; raise it in WebSocket consumers only"
+            )
+        exception.run(message)
 
-    def _put_back(self, channel: str, consumer: Callable[..., Any], message: Message) -> None:
+    def _put_back(self, channel: str, consumer: Consumer, message: Message) -> None:
         content = message.content
-        retries = content.get(RETRIES_KEY, 0) + 1
+        retries = content.get(RETRIES_KEY)
+        retries = retries + 1 if isinstance(retries, int) else 1
         if retries > self.message_retries:
             logger.warning(
                 "Consumer %s raised ConsumeLater %d times for one message on channel %r; the "
@@ -169,3 +160,15 @@ class Dispatcher:
         content[RETRIES_KEY] = retries
         # Leaves with what the consumer sent, and after it; waits as long for room.
         Channel(channel, channel_layer=self.channel_layer).send(content)
+
+    def _announce(self, signal: Signal, consumer: Consumer) -> None:
+        """Send a signal to all receivers, whichever fails: one sends, one closes connections."""
+        for receiver, response in signal.send_robust(sender=self.sender, environ={}):
+            if isinstance(response, Exception):
+                logger.error(
+                    "Error in %s around consumer %s: %s",
+                    consumer_name(receiver),
+                    consumer_name(consumer),
+                    response,
+                    exc_info=response,
+                )

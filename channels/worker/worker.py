@@ -10,7 +10,6 @@ import threading
 import time
 from collections.abc import Iterable
 from contextlib import AbstractContextManager, nullcontext
-from types import FrameType
 from typing import Any
 
 from django.core.exceptions import ImproperlyConfigured
@@ -99,10 +98,6 @@ class Worker:
     def install_signal_handler(self) -> None:
         """Let SIGTERM and SIGINT stop it. Raises ``RuntimeError`` outside the main thread."""
         self._signals.install()
-
-    def sigterm_handler(self, signo: int, stack_frame: FrameType | None) -> None:
-        """What is installed for SIGTERM and SIGINT; the second of them ends the process at once."""
-        self._signals.handle(signo, stack_frame)
 
     def ready(self) -> None:
         """Send the signal ``worker_ready``; to be called in the worker's thread before ``run``."""

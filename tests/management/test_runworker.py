@@ -154,7 +154,7 @@ def test_it_runs_consumers_until_a_signal_ends_it_in_order(make_project, number)
     assert output.index("process ready") < output.index("worker ready Worker")
     assert re.search("Listening on channels http.request, tasks, websocket.connect", output)
     assert len(re.findall(r" - DEBUG - .* - tasks\n", output)) == 3
-    assert f"{number.name} received" in output
+    assert f"{number.name}: running consumers are finished first" in output
 
 
 def test_a_signal_waits_for_the_running_consumer(make_project):

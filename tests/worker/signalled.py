@@ -110,6 +110,28 @@ def idle(tell: Tell, seed: int) -> None:
     tell({"left": drain(layer, "in")})
 
 
+def passed_on(tell: Tell, seed: int) -> None:
+    """A worker that gets the signal from the terminal, and at once from a process manager."""
+    handled = []
+    came: list[int] = []
+
+    def consumer(message: Any) -> None:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda number, frame: came.append(number))
+        for count in (1, 2):
+            tell("now")
+            while len(came) < count:
+                time.sleep(0.001)  # until the signal has come
+        handled.append(message["n"])
+
+    layer = make_layer([route("in", consumer)])
+    layer.send("in", {"n": 1})
+    worker = Worker(layer)
+    worker._signals.grace = 3600.0
+    worker.run()
+    tell({"handled": handled})
+
+
 def stuck(tell: Tell, seed: int) -> None:
     """A worker whose consumer never returns, and that asks for a second signal after the first."""
 
@@ -123,6 +145,7 @@ def stuck(tell: Tell, seed: int) -> None:
     layer = make_layer([route("in", consumer)])
     layer.send("in", {})
     worker = Worker(layer)
+    worker._signals.grace = 0.0
     worker.run()
 
 
@@ -141,7 +164,7 @@ def lost_layer(tell: Tell, seed: int) -> None:
     tell({})
 
 
-SCENARIOS = {f.__name__: f for f in (random_instants, busy, idle, stuck, lost_layer)}
+SCENARIOS = {f.__name__: f for f in (random_instants, busy, idle, passed_on, stuck, lost_layer)}
 
 
 def drain(layer: Any, channel: str) -> list[int]:
@@ -157,6 +180,7 @@ def run_child(scenario: str, seed: int, output: int) -> None:
     def tell(what: Any) -> None:
         os.write(output, (json.dumps(what) + "\n").encode())
 
+    signal.alarm(60)  # a child that hangs must not outlive the tests
     code = 1
     try:
         SCENARIOS[scenario](tell, seed)

@@ -178,6 +178,24 @@ def test_a_routing_object_that_fails_is_logged_and_the_message_dropped(caplog, a
     assert "Error finding the consumer of a message on channel 'chat'" in errors(caplog)
 
 
+def test_a_message_that_cannot_be_made_sense_of_is_logged_and_dropped(caplog):
+    dispatcher = make_dispatcher(route("chat", lambda message: None))
+
+    dispatcher.dispatch("chat", {"reply_channel": b"\xff"})
+
+    assert "Error finding the consumer of a message on channel 'chat'" in errors(caplog)
+
+
+def test_a_coroutine_function_is_told_to_be_wrapped(caplog):
+    async def consumer(message):
+        pass
+
+    make_dispatcher(route("chat", consumer)).dispatch("chat", {})
+
+    assert "consumer" in errors(caplog)
+    assert "async_to_sync" in str(caplog.records[0].exc_info[1])
+
+
 def test_a_message_that_cannot_be_serialised_is_logged_and_the_others_leave(caplog):
     def consumer(message):
         out = Channel("out", channel_layer=message.channel_layer)
@@ -225,6 +243,26 @@ def test_consume_later_puts_the_message_back_with_a_count():
     dispatcher.dispatch("chat", {"text": "hi"})
 
     assert sent(dispatcher, "chat") == {"text": "hi", "__retries__": 1}
+
+
+def test_a_foreign_count_of_retries_is_started_over():
+    dispatcher = make_dispatcher(route("chat", postpone))
+
+    dispatcher.dispatch("chat", {"__retries__": "many"})
+
+    assert sent(dispatcher, "chat") == {"__retries__": 1}
+
+
+def test_a_message_that_a_consumer_made_unsendable_cannot_be_put_back(caplog):
+    def consumer(message):
+        message["self"] = message.content
+        raise ConsumeLater
+
+    dispatcher = make_dispatcher(route("chat", consumer))
+    dispatcher.dispatch("chat", {})
+
+    assert "consumer" in errors(caplog)
+    assert sent(dispatcher, "chat") is None
 
 
 def test_consume_later_goes_back_after_what_the_consumer_sent():
@@ -305,8 +343,8 @@ def test_deny_connection_elsewhere_is_logged_with_the_consumer(caplog):
     dispatcher.dispatch("websocket.receive", CONNECT)
 
     assert "raising" in errors(caplog)
-    assert "DenyConnection" in errors(caplog)
-    assert "WebsocketCloseException" in str(caplog.records[0].exc_info[1])
+    assert "DenyConnection was raised by" in str(caplog.records[0].exc_info[1])
+    assert "Raise WebsocketCloseException" in str(caplog.records[0].exc_info[1])
     assert sent(dispatcher, "daphne.response.abc!") is None
 
 

@@ -52,6 +52,11 @@ def test_a_worker_without_a_layer_leaves_in_order():
         assert result["exit"] == 0
 
 
+def test_a_signal_that_is_passed_on_at_once_counts_as_the_same():
+    for result in run("passed_on", 4):
+        assert (result["exit"], result["handled"]) == (0, [1])
+
+
 def test_a_second_signal_ends_a_worker_whose_consumer_never_returns():
     for result in run("stuck", 4):
-        assert result["exit"] == -result["signal"]
+        assert result["exit"] == 128 + result["signal"]

@@ -30,14 +30,41 @@ def test_the_earlier_handlers_are_put_back():
     assert [signal.getsignal(n) for n in (signal.SIGTERM, signal.SIGINT)] == before
 
 
-def test_after_the_first_signal_the_system_ends_the_process_at_the_second():
-    stopped = threading.Event()
+def test_signals_that_come_together_are_one():
+    stops: list[int] = []
 
-    with StopSignals(stopped.set):
+    with StopSignals(lambda: stops.append(1), grace=3600):
+        os.kill(os.getpid(), signal.SIGINT)
         os.kill(os.getpid(), signal.SIGTERM)
-        assert stopped.wait(10)
-        assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
-        assert signal.getsignal(signal.SIGINT) is signal.SIG_DFL
+        wait_until(lambda: stops)
+
+    assert stops == [1]
+
+
+def test_other_signals_are_not_its_business():
+    stops, alarms = [], []
+    earlier = signal.signal(signal.SIGUSR1, lambda *args: alarms.append(1))
+    try:
+        with StopSignals(lambda: stops.append(1)):
+            os.kill(os.getpid(), signal.SIGUSR1)
+            wait_until(lambda: alarms)
+    finally:
+        signal.signal(signal.SIGUSR1, earlier)
+
+    assert not stops
+
+
+def test_the_earlier_wakeup_descriptor_is_put_back():
+    reading, writing = os.pipe()
+    os.set_blocking(writing, False)
+    before = signal.set_wakeup_fd(writing)
+    try:
+        with StopSignals(lambda: None):
+            pass
+        assert signal.set_wakeup_fd(before) == writing
+    finally:
+        os.close(reading)
+        os.close(writing)
 
 
 def test_it_can_be_used_again():
@@ -48,6 +75,22 @@ def test_it_can_be_used_again():
         with signals:
             os.kill(os.getpid(), signal.SIGTERM)
             wait_until(lambda n=expected: len(stops) == n)
+
+
+def test_a_process_that_a_consumer_forked_is_ended_as_if_there_were_no_worker():
+    stops: list[int] = []
+
+    with StopSignals(lambda: stops.append(1)):
+        child = os.fork()
+        if child == 0:
+            signal.alarm(20)  # it must not outlive a test that fails
+            signal.pause()
+            os._exit(7)
+        os.kill(child, signal.SIGTERM)
+        status = os.waitpid(child, 0)[1]
+
+    assert os.waitstatus_to_exitcode(status) == -signal.SIGTERM
+    assert not stops
 
 
 def test_another_thread_is_told_what_to_do_instead():
