@@ -280,6 +280,8 @@ class Http1Core(Responder):
         exchange = self._exchange
         if exchange is not None and exchange.decoder is not None:
             self._set_reading(not exchange.held)
+        elif exchange is None and not self._write_paused:
+            self._set_reading(True)  # a head is incomplete, and its own limits end it
         else:
             self._set_reading(self._discarding or len(self._buffer) <= _PIPELINE_LIMIT)
 

@@ -136,6 +136,18 @@ def test_a_late_or_unknown_reply_is_dropped() -> None:
     assert driver.reply(OK, 1).status == 200
 
 
+def test_a_head_that_is_almost_too_long_is_read_on_until_it_is_refused() -> None:
+    line = b"X: " + b"a" * 995 + b"\r\n"
+    driver = Driver().feed(b"GET /" + b"a" * 4000 + b" HTTP/1.1\r\nHost: a\r\n")
+    for _ in range(62):
+        driver.feed(line)
+    driver.feed(line[:990])  # over 64 KiB with the request line, and not yet without
+    assert driver.reading
+    while not driver.closed:
+        driver.feed(line)
+    assert driver.status == 431
+
+
 def test_a_client_that_sends_far_ahead_is_not_read_until_it_is_answered() -> None:
     driver = Driver().feed(GET, GET * 1000)
     assert driver.reading
