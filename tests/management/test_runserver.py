@@ -1,5 +1,6 @@
-"""Tests of ``runserver`` as a process that serves a project."""
+"""Tests of ``runserver``, most of them with a process that serves a project."""
 
+import io
 import re
 import signal
 import socket
@@ -7,6 +8,7 @@ import socket
 import pytest
 from websockets.sync.client import connect
 
+from channels.management.commands.runserver import Command
 from tests.management.project import URLS, Project, Server
 from tests.waiting import wait_until
 
@@ -267,3 +269,48 @@ def test_an_unknown_host_is_said_and_ends_it(make_project):
 
     assert server.wait() == 1
     assert "Cannot listen on no-such-host.invalid:8000." in server.output()
+
+
+# -- Log lines -------------------------------------------------------------------------------------
+
+
+def logged(protocol: str, action: str, **details: object) -> str:
+    stderr = io.StringIO()
+    command = Command(stderr=stderr, no_color=True)
+    command.log_action(protocol, action, {"path": "/", "client": "127.0.0.1:5", **details})
+    return stderr.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("action", "word"),
+    [
+        ("connecting", "HANDSHAKING"),
+        ("connected", "CONNECT"),
+        ("disconnected", "DISCONNECT"),
+        ("rejected", "REJECT"),
+    ],
+)
+def test_each_step_of_a_socket_has_its_word(action, word):
+    line = logged("websocket", action, path="/chat/")
+
+    assert line.endswith(f"] WebSocket {word} /chat/ [127.0.0.1:5]\n")
+
+
+@pytest.mark.parametrize("status", [101, 200, 301, 304, 404, 418, 500, 999])
+def test_every_status_has_a_line(status):
+    line = logged("http", "complete", method="GET", status=status, time_taken=0.125, size=3)
+
+    assert line.endswith(f"] HTTP GET / {status} [0.12, 127.0.0.1:5]\n")
+
+
+def test_a_path_cannot_fake_a_second_line_nor_speak_to_the_terminal():
+    line = logged(
+        "websocket", "connected", path="/a\n[2026/01/01 00:00:00] HTTP GET /\x1b[2J\u202e"
+    )
+
+    assert line.count("\n") == 1
+    assert r"/a\n[2026/01/01 00:00:00] HTTP GET /\x1b[2J\u202e" in line
+
+
+def test_what_it_has_no_words_for_is_not_logged():
+    assert logged("http", "started") == logged("udp", "received") == ""
