@@ -3,10 +3,15 @@
 Twisted installs a reactor when somebody first imports ``twisted.internet.reactor``. This module is
 imported before any that does, so that the choice is ours and does not depend on the order in which
 an application's modules happen to be loaded. A reactor that is installed already is kept.
+
+Twisted times its delayed calls by the wall clock, so that a correction of the system's time would
+stall every deadline or let all of them pass at once. The reactor that is installed here goes by
+the monotonic clock.
 """
 
 import importlib
 import sys
+import time
 from typing import Any
 
 __all__ = ["install", "reactor"]
@@ -17,15 +22,23 @@ _CHOICES = ("epollreactor", "kqreactor", "pollreactor")
 
 def install() -> Any:
     """The reactor that is installed, or the best one, which is installed now."""
-    if "twisted.internet.reactor" not in sys.modules:
-        for choice in _CHOICES:
-            try:
-                importlib.import_module(f"twisted.internet.{choice}").install()
-            except ImportError:  # not on this platform
-                continue
-            break
+    installed = "twisted.internet.reactor" in sys.modules
+    if not installed:
+        _install_best()
     # A plain import statement at the top would install Twisted's default first.
-    return importlib.import_module("twisted.internet.reactor")
+    reactor: Any = importlib.import_module("twisted.internet.reactor")
+    if not installed:
+        reactor.seconds = time.monotonic
+    return reactor
+
+
+def _install_best() -> None:
+    for choice in _CHOICES:
+        try:
+            importlib.import_module(f"twisted.internet.{choice}").install()
+        except ImportError:  # not on this platform
+            continue
+        return
 
 
 #: The process's reactor.

@@ -30,6 +30,15 @@ def test_it_is_epolls_on_linux(module):
     assert printed(program) == "EPollReactor"
 
 
+def test_it_goes_by_the_monotonic_clock():
+    program = (
+        "import time; from daphne.reactor import reactor;"
+        "before = time.monotonic(); call = reactor.callLater(5, print);"
+        "print(before <= reactor.seconds() <= time.monotonic() and before <= call.getTime() - 5)"
+    )
+    assert printed(program) == "True"
+
+
 def test_one_that_is_installed_already_is_kept():
     program = (
         "from twisted.internet import pollreactor; pollreactor.install(); "
