@@ -1,5 +1,8 @@
 """The compiled form of ``match``; ``match.pyi`` says what each class does."""
 
+from cpython.unicode cimport PyUnicode_FromObject
+
+
 cdef object _read(object content, dict stripped, str key):
     """The value of ``key`` as a str, cut where an include did so; None for no such value."""
     cdef object value = None
@@ -16,7 +19,7 @@ cdef object _read(object content, dict stripped, str key):
     if isinstance(value, bytes):
         return (<bytes>value).decode("utf-8", "surrogateescape")
     if isinstance(value, str):
-        return str(value)
+        return PyUnicode_FromObject(value)  # a subclass's plain text
     return None
 
 

@@ -18,8 +18,8 @@ def _read(content: Content, stripped: Stripped, key: str) -> str | None:
         return stripped[key]
     value = content[key] if key in content else None
     if isinstance(value, bytes):
-        return value.decode("utf-8", "surrogateescape")
-    return value if isinstance(value, str) else None
+        return bytes.decode(value, "utf-8", "surrogateescape")
+    return str.__str__(value) if isinstance(value, str) else None  # no subclass: its plain text
 
 
 def _apply(

@@ -2,34 +2,37 @@
 
 Only what is certain is told, from a scan of the pattern's top level: the literal characters before
 the first group, set, quantifier or other special thing, and those after the last one where the
-pattern is anchored at its end. A pattern with alternatives at its top level, or with flags that
-change what a character means, tells nothing.
+pattern is anchored at its end. Nothing is told where anything stands that the scan does not know by
+name, where the top level has alternatives, or under flags that change what a character means.
 """
 
+import functools
 import re
 from collections.abc import Iterable
 from itertools import takewhile
+from typing import NamedTuple
 
-__all__ = ["literal_end", "literal_start"]
+__all__ = ["Literals", "literals"]
 
 #: Flags under which a character of the pattern need not be in the value as it is.
 _CHANGING_FLAGS = re.IGNORECASE | re.VERBOSE | re.LOCALE
 
 #: What may hold unbalanced parentheses: comments, and groups in which comments are allowed.
-_COMMENTS = re.compile(r"\(\?(#|[aiLmsu]*x)")
+_COMMENTS = re.compile(r"\(\?(#|[a-zA-Z]*x)")
 
 #: A set; one inside which a bracket stands first holds that bracket.
 _SET = r"\[\^?\]?(?:\\.|[^\]\\])*\]"
 
-#: One thing at a pattern's top level; a group is only opened here. A top-level "|" is none of them.
+#: One thing at a pattern's top level; a group is only opened here. Unknown are "|", and escapes of
+#: letters and digits other than classes and anchors: of ``\x41`` the last two are no literals.
 _ATOM = re.compile(
     rf"""
     \\(?P<escaped>[^a-zA-Z0-9])
     | (?P<end>\\Z|\$)
-    | (?P<special>\\.|\.|\^|{_SET})
+    | (?P<special>\\[AbBdDsSwW]|\.|\^|{_SET})
     | (?P<group>\()
     | (?P<quantifier>[*+?]|\{{[0-9,]*\}}?)
-    | (?P<literal>[^|])
+    | (?P<literal>[^|\\])
     """,
     re.VERBOSE | re.DOTALL,
 )
@@ -38,28 +41,33 @@ _ATOM = re.compile(
 _INNER = re.compile(rf"\\.|{_SET}|.", re.DOTALL)
 
 
-def literal_start(pattern: re.Pattern[str]) -> str:
-    """Text with which every string begins that ``pattern`` matches; "" where none is certain."""
-    atoms, _ = _scan(pattern)
-    return _literal(atoms)
+class Literals(NamedTuple):
+    """Text with which each string that a pattern matches begins, and text with which it ends but
+    for one last newline; "" where none is certain.
+    """
+
+    start: str = ""
+    end: str = ""
 
 
-def literal_end(pattern: re.Pattern[str]) -> str:
-    """Text with which such a string ends, but for one last newline; "" where none is certain."""
-    atoms, anchored = _scan(pattern)
-    literal = _literal(reversed(atoms))[::-1] if anchored else ""
-    return "" if "\n" in literal else literal
+@functools.lru_cache(maxsize=512)  # many routes share a few patterns, such as "^POST$"
+def literals(pattern: re.Pattern[str]) -> Literals:
+    """The literals of ``pattern`` under ``Pattern.match``."""
+    text = pattern.pattern.removeprefix("^")  # a match begins at the start of the value anyway
+    if pattern.flags & _CHANGING_FLAGS or _COMMENTS.search(text):
+        return Literals()
+    atoms, anchored = _scan(text)
+    anchored = anchored and not pattern.flags & re.MULTILINE
+    end = _joined(reversed(atoms[:-1]))[::-1] if anchored else ""
+    return Literals(_joined(atoms), "" if "\n" in end else end)
 
 
-def _literal(atoms: Iterable[str | None]) -> str:
+def _joined(atoms: Iterable[str | None]) -> str:
     return "".join(atom or "" for atom in takewhile(lambda atom: atom is not None, atoms))
 
 
-def _scan(pattern: re.Pattern[str]) -> tuple[list[str | None], bool]:
-    """The atoms, None for all that is not literal, and whether the value's end must follow them."""
-    text = pattern.pattern.removeprefix("^")  # a match begins at the start of the value anyway
-    if pattern.flags & _CHANGING_FLAGS or _COMMENTS.search(text):
-        return [], False
+def _scan(text: str) -> tuple[list[str | None], bool]:
+    """The atoms, None for all that is not literal, and whether the last is the value's end."""
     atoms: list[str | None] = []
     kind, position = None, 0
     while position < len(text):
@@ -73,9 +81,7 @@ def _scan(pattern: re.Pattern[str]) -> tuple[list[str | None], bool]:
             atoms[-1:] = [None]
         else:
             atoms.append(found[kind] if kind in ("escaped", "literal") else None)
-    if kind == "end" and not pattern.flags & re.MULTILINE:
-        return atoms[:-1], True
-    return atoms, False
+    return atoms, kind == "end"
 
 
 def _group_end(text: str, position: int) -> int:

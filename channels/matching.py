@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from channels._speedups import match as speedups
-from channels.literals import literal_end, literal_start
+from channels.literals import literals
 
 __all__ = ["Candidate", "Plan", "custom", "group", "leaf", "table"]
 
@@ -83,9 +83,12 @@ def table(plans: Sequence[Plan]) -> Any:
 
 
 def _view(message: Any, stripped: dict[str, str]) -> Any:
-    """``message`` as a routing object inside an include sees it; its content is not copied."""
+    """``message`` as a routing object inside an include sees it; its content is not copied.
+
+    What the object writes into it is its own: neither the message nor other entries see it.
+    """
     view = copy.copy(message)
-    view.content = ChainMap(stripped, message.content)
+    view.content = ChainMap({}, stripped, message.content)
     return view
 
 
@@ -97,8 +100,8 @@ def _literals(patterns: Patterns) -> dict[Axis, str]:
     """The literals of every filter; those of an end are reversed, as the index has them."""
     found = {}
     for key, pattern in patterns.items():
-        found[key, False] = literal_start(pattern)
-        found[key, True] = literal_end(pattern)[::-1]
+        start, end = literals(pattern)
+        found[key, False], found[key, True] = start, end[::-1]
     return {axis: literal for axis, literal in found.items() if literal}
 
 
@@ -133,19 +136,23 @@ def _arrange(
     axis = _best_axis(candidates, spent) if len(candidates) > _SHORT else None
     if axis is None:
         return tuple(candidate.node for candidate in candidates)
-    literals, parents, buckets, rest = _partition(candidates, axis)
-    total = sum(map(len, buckets)) + len(rest)
+    members, rest = _split(candidates, axis)
+    literals = sorted(members)
+    parents = _parents(literals)
+    # Counted before any bucket is made, since there may be far too many of them.
+    total = _references([len(members[literal]) for literal in literals], parents, len(rest))
     if total > limit:
         return tuple(candidate.node for candidate in candidates)
 
-    def arrange(part: list[Candidate]) -> tuple[Any, ...]:
+    def arrange(positions: list[int]) -> tuple[Any, ...]:
+        part = [candidates[position] for position in positions]
         return _arrange(part, limit * len(part) // total, spent | {axis})
 
-    return (
-        speedups.Index(
-            *axis, literals, parents, [arrange(part) for part in buckets], arrange(rest)
-        ),
-    )
+    chains: list[list[int]] = []
+    for literal, parent in zip(literals, parents, strict=True):
+        chains.append(members[literal] + (chains[parent] if parent >= 0 else []))
+    buckets = [arrange(sorted(chain + rest)) for chain in chains]
+    return (speedups.Index(*axis, literals, parents, buckets, arrange(rest)),)
 
 
 def _best_axis(candidates: list[Candidate], spent: frozenset[Axis]) -> Axis | None:
@@ -159,22 +166,22 @@ def _best_axis(candidates: list[Candidate], spent: frozenset[Axis]) -> Axis | No
     return best if best is not None and len(distinct[best]) > 1 else None
 
 
-def _partition(
-    candidates: list[Candidate], axis: Axis
-) -> tuple[list[str], list[int], list[list[Candidate]], list[Candidate]]:
-    """Literals, parents, buckets and rest of an ``Index`` on ``axis``."""
+def _split(candidates: list[Candidate], axis: Axis) -> tuple[dict[str, list[int]], list[int]]:
+    """The candidates' positions by their literal on ``axis``, and those of all without one."""
     members: dict[str, list[int]] = defaultdict(list)
     rest: list[int] = []
     for position, candidate in enumerate(candidates):
         literal = candidate.literals.get(axis)
         (rest if literal is None else members[literal]).append(position)
-    literals = sorted(members)
-    parents = _parents(literals)
-    chains: list[list[int]] = []
-    for literal, parent in zip(literals, parents, strict=True):
-        chains.append(members[literal] + (chains[parent] if parent >= 0 else []))
-    buckets = [[candidates[i] for i in sorted(chain + rest)] for chain in chains]
-    return literals, parents, buckets, [candidates[i] for i in rest]
+    return members, rest
+
+
+def _references(sizes: list[int], parents: list[int], rest: int) -> int:
+    """How many candidates stand in all buckets and the rest, each bucket with its parents'."""
+    held: list[int] = []
+    for size, parent in zip(sizes, parents, strict=True):
+        held.append(size + (held[parent] if parent >= 0 else 0))
+    return sum(held) + rest * (len(held) + 1)
 
 
 def _parents(literals: list[str]) -> list[int]:

@@ -65,7 +65,7 @@ class Route(_Entry):
         self.consumer = _import_consumer(consumer)
         self.channels = _channel_names(channels, consumer_name(self.consumer))
         self.filters = filters
-        self._patterns = _compile(filters, str(self))
+        self._patterns = _compile(filters, self)
 
     def channel_names(self) -> set[str]:
         """The channels that it takes messages from."""
@@ -110,7 +110,7 @@ class Include(_Entry):
     def __init__(self, routing: Any, **prefixes: str | bytes) -> None:
         self.routing = Router.resolve_routing(routing)
         self.prefixes = prefixes
-        self._patterns = _compile(prefixes, f"include{_filters_text(prefixes)}")
+        self._patterns = _compile(prefixes, self)
 
     def channel_names(self) -> set[str]:
         """The channels of all entries inside."""
@@ -280,11 +280,11 @@ def _listened_to(entry: Any) -> set[str]:
     return set(_channel_names(entry.channel_names(), "a routing object"))
 
 
-def _compile(filters: Mapping[str, str | bytes], owner: str) -> dict[str, re.Pattern[str]]:
+def _compile(filters: Mapping[str, str | bytes], owner: _Entry) -> dict[str, re.Pattern[str]]:
     return {key: _compile_one(key, pattern, owner) for key, pattern in filters.items()}
 
 
-def _compile_one(key: str, pattern: str | bytes, owner: str) -> re.Pattern[str]:
+def _compile_one(key: str, pattern: str | bytes, owner: _Entry) -> re.Pattern[str]:
     if not isinstance(pattern, (str, bytes)):
         raise ImproperlyConfigured(
             f"the filter {key}={pattern!r} of {owner} must be a regular expression, a str or bytes"

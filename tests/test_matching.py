@@ -1,0 +1,174 @@
+"""The matcher gives what a plain loop over ``re`` gives, and few patterns are tried for it."""
+
+import random
+import re
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from channels import matching
+from channels.message import Message
+from channels.routing import Router, include
+from tests.implementations import Implementation, find_implementations
+from tests.random_routings import CHANNELS, KEYS, Custom, Supply, plain_loop
+
+#: Random routings for which one supply of patterns and values is used.
+ROUTINGS_OF_A_SUPPLY = 250
+
+# Random patterns may hold what looks like a nested set.
+pytestmark = pytest.mark.filterwarnings("ignore:Possible nested set:FutureWarning")
+
+
+#: The forms of the matcher; the compiled one says nothing about the fallback.
+IMPLEMENTATIONS = [
+    pytest.param(each, marks=[pytest.mark.compiled_only] * (each.tag == "compiled"), id=each.tag)
+    for each in find_implementations("match")
+]
+
+
+@pytest.fixture(params=IMPLEMENTATIONS)
+def implementation(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """The module that tables are made of in this test."""
+    chosen: Implementation = request.param
+    monkeypatch.setattr(matching, "speedups", chosen.imported_module)
+    return chosen.imported_module
+
+
+@pytest.fixture(params=[1, 3])
+def _indexed(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lists longer than this are indexed: as many as possible, and as many as in earnest."""
+    monkeypatch.setattr(matching, "_SHORT", request.param)
+
+
+@pytest.mark.usefixtures("_indexed")
+def test_random_routings_match_as_a_plain_loop_does(implementation: Any) -> None:
+    """Ten to the five of them for the compiled matcher."""
+    number = 5_000 if implementation.__name__.endswith("_fallback") else 50_000
+    source = random.Random(2)
+    matched = 0
+    for count in range(number):
+        if count % ROUTINGS_OF_A_SUPPLY == 0:
+            supply = Supply(source)
+        entries = supply.entries()
+        router = Router([entry.real for entry in entries])
+        for message in supply.messages():
+            expected = plain_loop(entries, message.channel.name, message.content)
+            assert router.match(message) == expected, (entries, message.content)
+            matched += expected is not None
+    assert matched > number
+
+
+def test_many_routes_of_one_channel_match_as_a_plain_loop_does(implementation: Any) -> None:
+    """Long lists, in which the indexes lie within each other."""
+    source = random.Random(3)
+    for _ in range(20):
+        supply = Supply(source)
+        entries = [supply.route([CHANNELS[0]]) for _ in range(200)]
+        router = Router([entry.real for entry in entries])
+        for _ in range(20):
+            content = dict(zip(KEYS, source.choices(supply.values, k=3), strict=True))
+            expected = plain_loop(entries, CHANNELS[0], content)
+            assert router.match(Message(content, CHANNELS[0], None)) == expected
+
+
+def attempts(implementation: Any, patterns: list[str], value: str, channels: int = 1) -> int:
+    """How many regular expressions are tried for ``value``, found by the last of ``patterns``."""
+    tried = 0
+
+    def counting(match: Any) -> Any:
+        def count(text: str) -> Any:
+            nonlocal tried
+            tried += 1
+            return match(text)
+
+        return count
+
+    plans = []
+    for number, pattern in enumerate(patterns):
+        plan = matching.leaf(
+            [f"channel.{number % channels}"], {"path": re.compile(pattern)}, number
+        )
+        (name,) = plan.channels
+        leaf = implementation.Leaf([("path", counting(re.compile(pattern).match), True)], number)
+        plan.channels[name] = matching.Candidate(leaf, plan.channels[name].literals)
+        plans.append(plan)
+    last = len(patterns) - 1
+    found = matching.table(plans).match(f"channel.{last % channels}", {"path": value}, None)
+    assert found is not None and found[0] == last
+    return tried
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    [
+        r"^/app{}/$",
+        r"^/app{}/(?P<id>\d+)/$",
+        r"^/(?P<room>\w+)/app{}/$",
+        r"^/(?P<version>v\d)/(?P<kind>[a-z]+)/app{}$",
+    ],
+    ids=["exact", "prefix", "suffix", "suffix after two groups"],
+)
+def test_a_thousand_routes_of_a_channel_try_no_more_patterns_than_ten(
+    implementation: Any, pattern: str
+) -> None:
+    value = {
+        r"^/app{}/$": "/app{}/",
+        r"^/app{}/(?P<id>\d+)/$": "/app{}/12/",
+        r"^/(?P<room>\w+)/app{}/$": "/lobby/app{}/",
+        r"^/(?P<version>v\d)/(?P<kind>[a-z]+)/app{}$": "/v1/list/app{}",
+    }[pattern]
+    counts = {
+        number: attempts(
+            implementation,
+            [pattern.replace("{}", str(i)) for i in range(number)],
+            value.format(number - 1),
+        )
+        for number in (10, 1_000)
+    }
+    assert counts[1_000] < 2 * counts[10]
+
+
+def test_routes_of_other_channels_are_never_tried(implementation: Any) -> None:
+    patterns = [r"^/(?P<any>.*)$"] * 1_000
+    assert attempts(implementation, patterns, "/x", channels=1_000) == 1
+
+
+def test_includes_are_found_by_their_prefixes(implementation: Any) -> None:
+    """Of a thousand includes, the one whose prefix begins the path is entered."""
+    entered = []
+
+    class Watcher(Custom):
+        def match(self, message: Any) -> Any:
+            entered.append(self.text)
+            return super().match(message)
+
+    routing = [include([Watcher(f"/{i}!")], path=rf"^/app{i}x") for i in range(1_000)]
+    message = Message({"path": "/app999x/999!"}, "http.request", None)
+    found = Router(routing).match(message)
+    assert found is not None and found[1]["seen"] == "/999!"
+    assert entered == ["/999!"]
+
+
+def test_indexes_hold_a_bounded_number_of_references(
+    implementation: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Half the routes tell nothing, and would stand in each bucket of the others."""
+    held = 0
+
+    def index(
+        key: str, backwards: bool, literals: Any, parents: Any, buckets: Any, rest: Any
+    ) -> Any:
+        nonlocal held
+        held += sum(map(len, buckets))
+        return implementation.Index(key, backwards, literals, parents, buckets, rest)
+
+    spied = SimpleNamespace(**{**vars(implementation), "Index": index})
+    monkeypatch.setattr(matching, "speedups", spied)
+    plans = [
+        matching.leaf(["x"], {"path": re.compile(f"^/app{i}/" if i % 2 else "^(?:a|b)")}, i)
+        for i in range(3_000)
+    ]
+    table = matching.table(plans)
+    assert table.match("x", {"path": "/app2999/"}, None) == (2_999, {})
+    assert held <= 200_000
