@@ -103,6 +103,19 @@ def comparable(response: Response) -> list[tuple[str, str]]:
     return [pair for pair in response.headers if pair[0] not in ("Date", "Transfer-Encoding")]
 
 
+@pytest.mark.parametrize(("method", "status"), [("HEAD", 200), ("GET", 204), ("GET", 304)])
+@pytest.mark.parametrize("streamed", [False, True])
+def test_a_body_that_no_client_gets_holds_up_no_worker(site, method, status, streamed):
+    parts = [bytes(BODY_CHUNK)] * (3 * RESPONSE_WINDOW // BODY_CHUNK)
+    respond = StreamingHttpResponse if streamed else HttpResponse
+    serve(site, lambda request: respond(parts, status=status))
+    client = site.client()
+    for handled in (1, 2):
+        client.request("/", method)
+        assert client.response(head=True).status == status
+        wait_until(lambda handled=handled: site.handled == handled)
+
+
 @pytest.mark.parametrize("where", ["value", "name", "nul", "reason", "cookie", "redirect"])
 def test_nothing_of_a_split_response_reaches_the_wire(site, where):
     client = site.client()

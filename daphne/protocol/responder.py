@@ -17,7 +17,7 @@ from daphne.protocol.credit import Credit
 from daphne.protocol.error_pages import error_response
 from daphne.protocol.exchange import Exchange, client_name
 from daphne.protocol.operations import Log, Send, Unregister
-from daphne.protocol.response import ResponseBody, Start, render_start
+from daphne.protocol.response import Framing, ResponseBody, Start, render_start
 
 __all__ = ["Responder"]
 
@@ -78,7 +78,7 @@ class Responder(HttpConnection):
             self._drop_body(exchange)
         if start.problem:
             self._complain(exchange, start.problem)
-        if start.more and not start.problem:
+        if start.more and start.framing != Framing.NONE and not start.problem:
             exchange.body = ResponseBody(start)
             self._stream(exchange, start)
         else:

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from channels.spec import RESPONSE_WINDOW
 from daphne.options import Options
 from tests.daphne.protocol.driving import Driver
 
@@ -63,6 +64,15 @@ def test_a_stream_in_answer_to_head_has_no_body() -> None:
     assert not driver.closed
     driver.feed(GET).reply(OK)
     assert driver.output.endswith(b"\r\n\r\nok")
+
+
+@pytest.mark.parametrize(("request_", "status"), [(HEAD, 200), (GET, 204), (GET, 304)])
+def test_a_response_without_a_body_is_complete_with_its_head(request_: bytes, status: int) -> None:
+    first = {"status": status, "content": b"x" * RESPONSE_WINDOW, "more_content": True}
+    driver = Driver().feed(request_).reply(first)
+    # Whoever goes on to send the body is told that nobody waits for it, as there is no such part.
+    assert driver.locals == set()
+    assert driver.feed(GET).reply(OK).output.endswith(b"ok")
 
 
 def test_a_full_response_to_head_has_its_length_and_no_body() -> None:
