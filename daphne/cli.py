@@ -144,6 +144,12 @@ class CommandLineInterface:
             self._refuse_mixture()
             sys.path.insert(0, ".")
             layer = load_layer(options.channel_layer)
+            if getattr(layer, "is_local", False):
+                logger.warning(
+                    "The channel layer %s exists in this process only: workers in others cannot "
+                    "answer. Use 'manage.py runserver', or a layer that processes share.",
+                    layer,
+                )
             self.server = self._make_server(layer, options)
             self.server.run()
         except (_Failure, DaphneError) as error:

@@ -248,6 +248,11 @@ def test_a_bad_path_is_explained(module, capsys, path, message):
     assert error.count("\n") == 1
 
 
+def test_a_layer_of_one_process_is_warned_of(module, caplog):
+    assert Interface().run(["project_asgi:channel_layer"]) == 0
+    assert "exists in this process only" in caplog.text
+
+
 def test_an_import_error_inside_the_module_goes_through(monkeypatch, tmp_path):
     (tmp_path / "project_with_a_defect.py").write_text("import a_module_that_is_missing\n")
     monkeypatch.chdir(tmp_path)
