@@ -1,13 +1,14 @@
 """``ViewConsumer``: responses reach the reply channel, at the client's pace, or are given up."""
 
+import asyncio
 import threading
 
 import pytest
-from django.http import StreamingHttpResponse
+from django.http import HttpResponse, StreamingHttpResponse
 from django.test import override_settings
 from django.utils import translation
 
-from channels.exceptions import ChannelFull, InvalidMessage
+from channels.exceptions import ChannelFull, InvalidMessage, LayerUnavailable
 from channels.handler import AsgiHandler, ViewConsumer
 from channels.handler.flow import ResponseSender
 from channels.layers.inmemory import ChannelLayer
@@ -75,10 +76,15 @@ class Client(threading.Thread):
 
 def streaming_consumer(make_parts):
     """A consumer whose every response streams ``make_parts()``."""
+    return answering_consumer(lambda request: StreamingHttpResponse(make_parts()))
+
+
+def answering_consumer(view):
+    """A consumer that answers every request by ``view``."""
 
     class Handler(AsgiHandler):
         def get_response(self, request):
-            return StreamingHttpResponse(make_parts())
+            return view(request)
 
     class Consumer(ViewConsumer):
         handler_class = Handler
@@ -192,10 +198,11 @@ def test_a_stream_stops_at_the_window_and_goes_on_with_credit(layer):
     wait_until(lambda: len(made) == in_window + 3)
     wait_until(lambda: received.extend(replies(layer)) or len(received) == in_window + 2)
 
-    for _ in range(2):
-        layer.send(CREDIT, http_credit(RESPONSE_WINDOW))
+    layer.send(CREDIT, http_credit(RESPONSE_WINDOW))
+    client = Client(layer)
     worker.join(10)
-    received += replies(layer)
+    client.join(10)
+    received += client.messages
     assert len(received) == 13
     assert [message["more_content"] for message in received] == [True] * 12 + [False]
 
@@ -240,6 +247,69 @@ def test_a_client_that_goes_away_ends_the_response(layer, caplog):
     assert not [record for record in caplog.records if record.levelname == "ERROR"]
 
 
+def test_credit_that_expired_during_a_pause_is_not_waited_for(monkeypatch):
+    monkeypatch.setattr("channels.handler.flow._LOOK_INTERVAL", 0)
+    monkeypatch.setattr(ResponseSender, "credit_timeout", 0)
+    layer = ChannelLayer(expiry=0.1, capacity=100)
+    received = []
+
+    def parts():
+        for _ in range(3):
+            # When the next part is made, all that came before has reached the client.
+            for _ in range(RESPONSE_WINDOW // BODY_CHUNK):
+                yield bytes(BODY_CHUNK)
+            received.extend(replies(layer))
+            layer.send(CREDIT, http_credit(RESPONSE_WINDOW))
+            wait_until(lambda: CREDIT not in layer.channels())
+
+    streaming_consumer(parts)(request_message(layer=layer))
+    received.extend(replies(layer))
+    assert len(received) == 3 * RESPONSE_WINDOW // BODY_CHUNK + 1
+    assert received[-1] == http_response_chunk(b"")
+
+
+def test_a_long_wait_for_credit_is_no_pause(monkeypatch):
+    class SlowlyCredited(ChannelLayer):
+        """Gives credit for one part, after longer than messages live, and then no more."""
+
+        credits = iter([http_credit(BODY_CHUNK)])
+
+        def receive(self, channels, block=False, timeout=None):
+            if channels != [CREDIT] or not block:
+                return super().receive(channels, block)
+            self.send("clock", {})
+            wait_until(lambda: "clock" not in self.channels())
+            return CREDIT, next(self.credits, None)
+
+    monkeypatch.setattr("channels.handler.flow._LOOK_INTERVAL", 0)
+    monkeypatch.setattr(ResponseSender, "credit_timeout", 0.05)
+    layer = SlowlyCredited(expiry=0.1, capacity=100)
+    made = []
+    endless = iter(lambda: made.append(True) or bytes(BODY_CHUNK), None)
+    streaming_consumer(lambda: endless)(request_message(layer=layer))
+    assert len(made) == RESPONSE_WINDOW // BODY_CHUNK + 2
+
+
+@pytest.mark.parametrize("extra", [RESPONSE_WINDOW, 100 * RESPONSE_WINDOW])
+def test_credit_that_comes_twice_lets_no_more_than_the_window_ahead(layer, monkeypatch, extra):
+    monkeypatch.setattr("channels.handler.flow._LOOK_INTERVAL", 0)
+    monkeypatch.setattr(ResponseSender, "credit_timeout", 0)
+    for _ in range(2):
+        layer.send(CREDIT, http_credit(extra))
+    endless = iter(lambda: bytes(BODY_CHUNK), None)
+    streaming_consumer(lambda: endless)(request_message(layer=layer))
+    # The first part is sent without a look at the credit, which then stands for that part.
+    assert len(replies(layer)) == RESPONSE_WINDOW // BODY_CHUNK + 2
+
+
+def test_credit_that_is_none_ends_the_response_with_an_error(layer, monkeypatch):
+    monkeypatch.setattr("channels.handler.flow._LOOK_INTERVAL", 0)
+    layer.send(CREDIT, {"bytes": -1})
+    with pytest.raises(InvalidMessage, match="'bytes' is -1"):
+        streaming_consumer(lambda: iter([b"one", b"two"]))(request_message(layer=layer))
+    assert replies(layer)[1:] == [{"closed": True}]
+
+
 @pytest.mark.parametrize("tick", [b"tick", b""])
 def test_a_slow_stream_notices_that_its_client_is_gone(layer, monkeypatch, tick):
     monkeypatch.setattr("channels.handler.flow._LOOK_INTERVAL", 0)
@@ -273,6 +343,94 @@ def test_other_servers_give_no_credit_and_are_not_waited_for(layer):
     streaming_consumer(lambda: parts)(message)
     received = [layer.receive(["http.response!"])[1] for _ in range(len(parts) + 1)]
     assert received[-1] == http_response_chunk(b"")
+
+
+@pytest.mark.parametrize("ending", [SystemExit, asyncio.CancelledError])
+def test_a_stream_that_would_end_a_server_is_cut_off(layer, ending):
+    def parts():
+        yield b"one"
+        raise ending
+
+    streaming_consumer(parts)(request_message(layer=layer))
+    assert replies(layer)[1:] == [{"closed": True}]
+
+
+# Messages that the layer does not take
+
+
+class TooLarge(Exception):
+    """As a layer of a third party has its own."""
+
+
+class Narrow:
+    """A layer of a third party that takes short messages only."""
+
+    MessageTooLarge = TooLarge
+
+    def __init__(self, limit):
+        self.limit = limit
+        self.sent: list[dict] = []
+
+    def send(self, channel, message):
+        if len(str(message)) > self.limit:
+            raise TooLarge(f"more than {self.limit}")
+        self.sent.append(message)
+
+
+def large_header(request):
+    return HttpResponse("short", headers={"X-Large": "x" * 5_000_000})
+
+
+@pytest.mark.parametrize("narrow", [False, True])
+def test_a_response_that_is_too_large_for_the_layer_is_a_logged_500(layer, narrow, caplog):
+    layer = Narrow(1000) if narrow else layer
+    consumer = answering_consumer(large_header)
+    consumer(request_message(layer=layer))
+    (reply,) = layer.sent if narrow else replies(layer)
+    assert (reply["status"], reply["more_content"]) == (500, False)
+    assert b"Server Error" in reply["content"]
+    (record,) = [record for record in caplog.records if record.levelname == "ERROR"]
+    assert (record.name, record.status_code) == ("django.request", 500)
+    assert "TooLarge" in caplog.text
+
+
+def test_an_error_page_that_is_too_large_as_well_is_an_error_for_the_worker(caplog):
+    layer = Narrow(10)
+    with pytest.raises(TooLarge):
+        answering_consumer(large_header)(request_message(layer=layer))
+    assert layer.sent == []
+
+
+def test_a_chunk_that_is_too_large_cuts_the_response_off(caplog):
+    layer = Narrow(1000)
+    closed = []
+
+    def parts():
+        try:
+            yield b"one"
+            yield b"x" * 2000
+            yield b"three"
+        finally:
+            closed.append(True)
+
+    streaming_consumer(parts)(request_message(layer=layer))
+    assert [message.get("content") for message in layer.sent] == [b"one", None]
+    assert layer.sent[-1] == {"closed": True}
+    assert closed == [True]
+    assert "Response failed after its start" in caplog.text
+
+
+def test_a_layer_that_fails_in_the_midst_of_a_response_is_an_error_for_the_worker():
+    class Failing(Narrow):
+        def send(self, channel, message):
+            if message.get("content") == b"two":
+                raise LayerUnavailable("gone")
+            super().send(channel, message)
+
+    layer = Failing(1000)
+    with pytest.raises(LayerUnavailable):
+        streaming_consumer(lambda: iter([b"one", b"two"]))(request_message(layer=layer))
+    assert layer.sent[1:] == [{"closed": True}]
 
 
 def test_channel_full_is_not_hidden_from_the_sender_of_anything_else(layer):

@@ -270,6 +270,14 @@ def test_encode_response_refuses_a_response_that_would_be_split():
         list(AsgiHandler.encode_response(response))
 
 
+@pytest.mark.parametrize("kind", ["exit_worker", "cancelled"])
+def test_what_would_end_a_server_is_500_for_its_client(kind, events, caplog):
+    (message,) = answer(f"/error/{kind}/")
+    assert (message["status"], message["content"]) == (500, b"Internal Server Error")
+    assert "the view raised" in caplog.text
+    assert events == STARTED_FINISHED
+
+
 def test_a_stream_that_fails_at_once_gives_an_error_page(events, caplog):
     (message,) = answer("/streamed/broken/0/")
     assert message["status"] == 500

@@ -187,7 +187,7 @@ async def asynchronous(request: HttpRequest) -> HttpResponse:
     return HttpResponse(json.dumps({"method": request.method}))
 
 
-_ERRORS: dict[str, type[Exception]] = {
+_ERRORS: dict[str, type[BaseException]] = {
     "missing": Http404,
     "denied": PermissionDenied,
     "bad": BadRequest,
@@ -195,6 +195,8 @@ _ERRORS: dict[str, type[Exception]] = {
     "slow": RequestTimeout,
     "aborted": RequestAborted,
     "exit": ZeroDivisionError,
+    "exit_worker": SystemExit,
+    "cancelled": asyncio.CancelledError,
 }
 
 

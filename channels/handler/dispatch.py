@@ -4,6 +4,7 @@ It is the counterpart of ``django.core.handlers.wsgi.WSGIHandler``: signals, mid
 error pages are Django's own. How messages reach the client is the consumer's part.
 """
 
+import asyncio
 import logging
 import sys
 import traceback
@@ -34,6 +35,9 @@ logger = logging.getLogger("django.request")
 
 #: What a view may raise to end its request without an error page.
 _ENDINGS = (ResponseLater, RequestTimeout, RequestAborted)
+
+#: What is answered by an error page. No worker ends by the last two, so nobody else would answer.
+_FAILURES = (Exception, SystemExit, asyncio.CancelledError)
 
 
 class AsgiHandler(base.BaseHandler):
@@ -98,7 +102,7 @@ class AsgiHandler(base.BaseHandler):
     def _get_some_response(self, request: AsgiRequest) -> HttpResponseBase:
         try:
             return self.get_response(request)
-        except Exception:  # no server is further up to answer for an error page that failed
+        except _FAILURES:  # no server is further up to answer for an error page that failed
             return _last_resort(request)
 
     def _get_response(self, request: AsgiRequest) -> HttpResponseBase:
@@ -138,22 +142,23 @@ class AsgiHandler(base.BaseHandler):
     def _encode(
         self, request: AsgiRequest, response: HttpResponseBase
     ) -> Generator[dict[str, Any]]:
-        """The messages of a response; where making them fails, those of an error page.
+        """The messages of a response; where making or sending one fails, those of an error page.
 
-        Once the head has left, all that is left to do is to tell the server that no more will come.
+        Who sends them raises the failure here. Once the head has left, all that is left to do is to
+        tell the server that no more will come.
         """
         started = False
         try:
             for message in self._pieces_of(response, request.method != "HEAD"):
-                started = True
                 yield message
-        except Exception as error:  # the content is made by the application
+                started = True
+        except _FAILURES as error:  # the content is made by the application
             if started:
                 yield from _aborted(request)
             else:
                 yield from self._error_page(request, error)
 
-    def _error_page(self, request: AsgiRequest, error: Exception) -> list[dict[str, Any]]:
+    def _error_page(self, request: AsgiRequest, error: Any) -> list[dict[str, Any]]:
         try:
             return list(self.encode_response(response_for_exception(request, error)))
         except Exception:  # the application's own error handler may fail

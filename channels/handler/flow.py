@@ -6,9 +6,11 @@ have left for the client, so that a response of any size occupies a bounded part
 
 import logging
 import time
-from collections.abc import Iterable
+from collections.abc import Generator
+from contextlib import suppress
 from typing import Any
 
+from channels.exceptions import MessageTooLarge
 from channels.handler.exchange import receive_within, send_within
 from channels.spec import (
     RESPONSE_WINDOW,
@@ -23,6 +25,9 @@ logger = logging.getLogger("django.channels")
 
 #: Seconds between looks for a client that is gone, while a response is streamed slowly.
 _LOOK_INTERVAL = 1.0
+
+#: Seconds after which messages expire in a layer that does not tell (ASGI spec, Details).
+_EXPIRY = 60
 
 
 class ResponseSender:
@@ -41,17 +46,37 @@ class ResponseSender:
         self._credit_channel = credit_channel(channel.name)
         self._streaming = False
         self._outstanding = 0
-        self._next_look = time.monotonic() + _LOOK_INTERVAL
+        #: When there was no credit left to be taken; monotonic.
+        self._looked = time.monotonic()
         self._client_gone = False
 
-    def send_all(self, messages: Iterable[dict[str, Any]]) -> None:
-        """Send each message; stop where the client is gone, or takes nothing for too long."""
-        for message in messages:
+    def send_all(self, messages: Generator[dict[str, Any]]) -> None:
+        """Send each message; stop where the client is gone, or takes nothing for too long.
+
+        That a message is too large for the layer is raised within ``messages``, which may go on
+        with others, an error page say. Raises whatever else the layer does.
+        """
+        try:
+            self._send_all(messages)
+        except Exception:
+            if self._streaming:
+                self._abort()
+            raise
+
+    def _send_all(self, messages: Generator[dict[str, Any]]) -> None:
+        too_large = (MessageTooLarge, getattr(self._layer, "MessageTooLarge", MessageTooLarge))
+        message = next(messages, None)
+        while message is not None:
             size = len(message.get("content", b""))
-            if not self._has_credit(size) or not self._send(message):
-                return self._give_up()
+            try:
+                if not self._has_credit(size) or not self._send(message):
+                    return self._give_up()
+            except too_large as error:
+                message = _throw(messages, error)
+                continue
             self._outstanding += size
             self._streaming = True
+            message = next(messages, None)
 
     def _send(self, message: dict[str, Any]) -> bool:
         return send_within(
@@ -72,15 +97,25 @@ class ResponseSender:
         while size and self._outstanding > limit and not self._client_gone:
             if not self._take_credit(self.credit_timeout):
                 return False
+            self._drain()
         return not self._client_gone
 
     def _look(self) -> None:
         """Take what credit there is without waiting, once in a while."""
-        now = time.monotonic()
-        if now >= self._next_look:
-            self._next_look = now + _LOOK_INTERVAL
-            while not self._client_gone and self._take_credit(0):
-                pass
+        pause = time.monotonic() - self._looked
+        if pause < _LOOK_INTERVAL:
+            return
+        self._drain()
+        if pause > getattr(self._layer, "expiry", _EXPIRY):
+            # Credit may have come and expired meanwhile. What it was for has left the layer by now,
+            # which is all that the window is to keep free.
+            self._outstanding = 0
+
+    def _drain(self) -> None:
+        """Take all the credit that is there."""
+        while not self._client_gone and self._take_credit(0):
+            pass
+        self._looked = time.monotonic()
 
     def _take_credit(self, timeout: float) -> bool:
         """Take one credit message; False where none came within ``timeout`` seconds."""
@@ -99,11 +134,18 @@ class ResponseSender:
             "The response to %s was given up: its server or its client took nothing of it any more",
             self._channel.name,
         )
+        self._abort()
+
+    def _abort(self) -> None:
+        """Tell the server that no more will come, if it knows the message and it can be sent."""
         if self._credit_channel is not None:
-            send_within(
-                lambda content: self._channel.send(content, immediately=True),
-                dict(http_response_aborted()),
-                self._layer,
-                self._channel.name,
-                0,
-            )
+            with suppress(Exception):
+                self._channel.send(dict(http_response_aborted()), immediately=True)
+
+
+def _throw(messages: Generator[dict[str, Any]], error: Exception) -> dict[str, Any] | None:
+    """What ``messages`` yields next where ``error`` is raised in it; None where it ends."""
+    try:
+        return messages.throw(error)
+    except StopIteration:
+        return None
