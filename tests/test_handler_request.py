@@ -1,10 +1,12 @@
 """``AsgiRequest``: META and the rest, equal to WSGIRequest's for the same request."""
 
 import time
+from collections.abc import Callable
 
 import pytest
 from django.core.exceptions import DisallowedHost, RequestDataTooBig, TooManyFieldsSent
 from django.core.files.uploadedfile import InMemoryUploadedFile
+from django.core.files.uploadhandler import TemporaryFileUploadHandler
 from django.core.handlers.wsgi import WSGIRequest
 from django.http import HttpRequest
 from django.http.multipartparser import TooManyFilesSent
@@ -374,8 +376,33 @@ def _value(call):
         return type(error)
 
 
-def _facts(request: HttpRequest) -> dict[str, object]:
-    """Everything public about a request, the body last, as reading it changes the rest."""
+#: What may be done with a request before its body is asked for; each changes what then comes.
+STEPS = {
+    "body": lambda request: request.body,
+    "read": lambda request: request.read(),
+    "read 3": lambda request: request.read(3),
+    "read 0": lambda request: request.read(0),
+    "readline": lambda request: request.readline(),
+    "readlines": lambda request: request.readlines(),
+    "iterate": lambda request: next(iter(request), None),
+    "POST": lambda request: request.POST,
+    "FILES": lambda request: list(request.FILES),
+    "GET": lambda request: request.GET,
+    "latin-1": lambda request: setattr(request, "encoding", "latin-1"),
+    "utf-16": lambda request: setattr(request, "encoding", "utf-16"),
+    "query": lambda request: request.META.update(QUERY_STRING="changed=1"),
+    "handlers": lambda request: setattr(
+        request, "upload_handlers", [TemporaryFileUploadHandler(request)]
+    ),
+}
+
+
+def _facts(request: HttpRequest, first: list[Callable[[HttpRequest], object]]) -> dict[str, object]:
+    """Everything public about a request, the body last, as reading it changes the rest.
+
+    The steps in ``first`` are gone before that.
+    """
+    steps = [_value(lambda step=step: step(request)) for step in first]
     facts: dict[str, object] = {
         name: _value(lambda name=name: getattr(request, name))
         for name in (
@@ -392,10 +419,13 @@ def _facts(request: HttpRequest) -> dict[str, object]:
             lambda location=location: request.build_absolute_uri(location)
         )
     facts["repr"] = repr(request).replace("WSGI", "Asgi")
+    facts["first"] = steps
+    facts["accepts"] = [request.accepts("text/html"), request.get_preferred_type(["a/b", "*/*"])]
+    facts["upload handlers"] = [type(handler) for handler in request.upload_handlers]
     facts["POST"] = _value(lambda: request.POST)
     facts["FILES"] = _value(
         lambda: [
-            (key, [(f.name, f.size, f.content_type, f.charset, f.read()) for f in files])
+            (key, [(f.name, f.size, f.content_type, f.charset, type(f), f.read()) for f in files])
             for key, files in request.FILES.lists()
         ]
     )
@@ -418,12 +448,16 @@ def _facts(request: HttpRequest) -> dict[str, object]:
     body=BODIES,
     scheme=st.sampled_from(["http", "https"]),
     allowed=st.sampled_from([["*"], ["testserver"]]),
+    forwarded=st.none() | st.tuples(HOSTS, st.sampled_from([b"80", b"8443", b"x"])),
+    first=st.lists(st.sampled_from(list(STEPS)), max_size=3),
 )
 def test_every_request_equals_that_of_wsgi(
-    path, root, query, method, host, headers, cookie, body, scheme, allowed
+    path, root, query, method, host, headers, cookie, body, scheme, allowed, forwarded, first
 ):
     content, content_type = body
     pairs = [] if host is None else [(b"host", host)]
+    if forwarded:
+        pairs += zip((b"x-forwarded-host", b"x-forwarded-port"), forwarded, strict=True)
     pairs += headers if cookie is None else [*headers, (b"cookie", cookie)]
     if content_type is not None:
         pairs += [(b"content-type", content_type), (b"content-length", b"%d" % len(content))]
@@ -435,8 +469,10 @@ def test_every_request_equals_that_of_wsgi(
     environ = environ_of(message)
     if content_type is None:
         environ.pop("CONTENT_TYPE", None)
-    with override_settings(ALLOWED_HOSTS=allowed):
+    trusting = dict.fromkeys(["USE_X_FORWARDED_HOST", "USE_X_FORWARDED_PORT"], bool(forwarded))
+    steps = [STEPS[name] for name in first]
+    with override_settings(ALLOWED_HOSTS=allowed, **trusting):
         ours, theirs = AsgiRequest(message), WSGIRequest(environ)
-        assert _facts(ours) == _facts(theirs)
+        assert _facts(ours, steps) == _facts(theirs, steps)
     for key in ours.META:
         assert ours.META[key] == theirs.META[key], key

@@ -58,7 +58,6 @@ class AsgiRequest(HttpRequest):
         self.reply_channel = message.reply_channel
         self.resolver_match = None
         self._read_started = False
-        self._query = content.get("query_string") or b""
         try:
             path, self.method = content["path"], content["method"].upper()
         except KeyError as missing:
@@ -83,12 +82,12 @@ class AsgiRequest(HttpRequest):
         )
 
     def _make_meta(self, content: dict[str, Any]) -> dict[str, Any]:
-        query = self._query
+        query = content.get("query_string") or b""
         meta = {
             "REQUEST_METHOD": self.method,
             "SCRIPT_NAME": self.script_name,
             "PATH_INFO": self.path_info,
-            "QUERY_STRING": query if isinstance(query, str) else query.decode("latin-1"),
+            "QUERY_STRING": (query.encode() if isinstance(query, str) else query).decode("latin-1"),
             "SERVER_PROTOCOL": f"HTTP/{content.get('http_version', '1.1')}",
             "wsgi.url_scheme": content.get("scheme") or "http",
             "wsgi.multithread": True,
@@ -117,7 +116,8 @@ class AsgiRequest(HttpRequest):
     @cached_property
     def GET(self) -> QueryDict:  # type: ignore[override]
         """The parameters of the query string."""
-        return QueryDict(self._query, encoding=self._encoding)
+        query: str = self.META["QUERY_STRING"]
+        return QueryDict(query.encode("latin-1"), encoding=self._encoding)
 
     @cached_property
     def COOKIES(self) -> dict[str, str]:  # type: ignore[override]
