@@ -5,7 +5,6 @@ import logging
 import pytest
 from django.core.handlers.wsgi import WSGIHandler
 from django.core.signals import got_request_exception, request_finished, request_started
-from django.db import connections
 from django.http import HttpResponse
 from django.test import override_settings
 from django.urls import get_script_prefix, get_urlconf, set_script_prefix
@@ -410,17 +409,6 @@ def test_a_generator_that_is_never_asked_does_nothing(events):
     assert events == []
 
 
-def test_old_database_connections_are_closed_before_and_after_each_request(monkeypatch):
-    closed = []
-    connection = connections["default"]
-    monkeypatch.setattr(connection, "close_if_unusable_or_obsolete", lambda: closed.append(True))
-    messages = AsgiHandler()(request_message("/streamed/"))
-    next(messages)
-    assert len(closed) == 1
-    list(messages)
-    assert len(closed) == 2
-
-
 def test_the_script_prefix_and_the_urlconf_do_not_outlive_the_request():
     set_script_prefix("/before/")
     try:
@@ -454,6 +442,7 @@ REQUESTS = [
     {"path": "/file/"},
     {"path": "/file/", "headers": [(b"if-none-match", b"x")]},
     {"path": "/async/"},
+    {"path": "/unawaited/"},
     {"path": "/echo/", "method": "POST", "body": b"x" * 3_000_000},
     {"path": "/echo/", "method": "PUT", "body": b"\x00\xff"},
     {"path": "/form/", "method": "POST", "body": b"a=1&a=2&&=b&c"},
@@ -462,6 +451,17 @@ REQUESTS = [
     {"path": "/host/", "headers": {}},
     *({"path": f"/error/{kind}/"} for kind in ("missing", "denied", "bad", "suspicious", "exit")),
 ]
+
+
+def records_of(caplog):
+    """What was logged about requests: the logger, level, text and status of each record."""
+    found = [
+        (record.name, record.levelname, record.getMessage(), record.status_code)
+        for record in caplog.records
+        if record.name.startswith("django.")
+    ]
+    caplog.clear()
+    return found
 
 
 def under_wsgi(message):
@@ -477,7 +477,7 @@ def under_wsgi(message):
 @pytest.mark.filterwarnings("ignore:StreamingHttpResponse must consume")
 @pytest.mark.parametrize("keys", REQUESTS, ids=lambda keys: keys["path"])
 @pytest.mark.parametrize("debug", [False, True], ids=["live", "debug"])
-def test_the_response_equals_that_of_wsgi(keys, debug):
+def test_the_response_and_the_log_equal_those_of_wsgi(keys, debug, caplog):
     keys = dict(keys)
     if "body" in keys:
         keys["headers"] = [
@@ -489,7 +489,9 @@ def test_the_response_equals_that_of_wsgi(keys, debug):
         if isinstance(message.content["headers"], dict):
             message.content["headers"] = list(message.content["headers"].items())
         theirs = under_wsgi(message)
+        their_records = records_of(caplog)
         ours = list(AsgiHandler()(message))
+        assert records_of(caplog) == their_records
     headers = [
         (name.decode().title(), value.decode("latin-1")) for name, value in ours[0]["headers"]
     ]

@@ -22,6 +22,7 @@ urlpatterns: list[object] = [
     path("streamed/broken/<int:parts>/", views.broken_stream),
     path("file/", views.file),
     path("async/", views.asynchronous),
+    path("unawaited/", views.unawaited),
     path("error/", views.error),
     path("error/<str:kind>/", views.error),
     path("later/", views.later),

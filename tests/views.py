@@ -187,6 +187,13 @@ async def asynchronous(request: HttpRequest) -> HttpResponse:
     return HttpResponse(json.dumps({"method": request.method}))
 
 
+def unawaited(request: HttpRequest) -> Any:
+    """A synchronous view that returns a coroutine by mistake."""
+    coroutine = asynchronous(request)
+    coroutine.close()  # or Python warns of it at some time later
+    return coroutine
+
+
 _ERRORS: dict[str, type[BaseException]] = {
     "missing": Http404,
     "denied": PermissionDenied,
