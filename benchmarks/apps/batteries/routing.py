@@ -1,8 +1,7 @@
 """An echo in a synchronous consumer."""
 
-from channels.message import Message
-
 from channels import route
+from channels.message import Message
 
 
 def connect(message: Message) -> None:

@@ -4,10 +4,11 @@ import django
 
 django.setup()
 
-from channels.generic.websocket import WebsocketConsumer  # noqa: E402  (Django is set up first)
-from channels.routing import ProtocolTypeRouter, URLRouter  # noqa: E402
 from django.core.asgi import get_asgi_application  # noqa: E402
 from django.urls import path  # noqa: E402
+
+from channels.generic.websocket import WebsocketConsumer  # noqa: E402  (Django is set up first)
+from channels.routing import ProtocolTypeRouter, URLRouter  # noqa: E402
 
 
 class Echo(WebsocketConsumer):

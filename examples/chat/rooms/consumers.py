@@ -3,9 +3,8 @@
 import json
 from urllib.parse import parse_qs
 
-from channels.message import Message
-
 from channels import Group
+from channels.message import Message
 from rooms.models import NAME_LENGTH, TEXT_LENGTH, ChatMessage, Participant
 
 #: Messages that a page which was away may catch up with.
