@@ -1,8 +1,10 @@
 """The message formats: what the builders make, what the validators take and say."""
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from channels import spec
+from channels import codec, spec
 from channels.exceptions import InvalidMessage
 
 REPLY = "daphne.response.abc!d"
@@ -101,6 +103,39 @@ def test_unknown_keys_are_left_out_or_refused(check, message, defaults):
 def test_anything_but_a_dict_is_refused(check, message, defaults, wrong):
     with pytest.raises(InvalidMessage, match="must be a dict"):
         check(wrong)
+
+
+scalars = (
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**63), 2**63 - 1)
+    | st.floats()
+    | st.binary(max_size=9)
+    | st.text(max_size=9)
+    | st.sampled_from([REPLY, "http.request.body?x", "udp.send!x", "1.1", "GET", HEADERS])
+)
+anything = st.recursive(
+    scalars,
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.tuples(inner, inner)
+        | st.dictionaries(st.text(max_size=3), inner, max_size=3)
+    ),
+    max_leaves=6,
+)
+
+
+@pytest.mark.parametrize(("check", "message", "defaults"), FORMATS, ids=IDS)
+@given(data=st.data())
+def test_any_values_are_taken_or_refused_as_documented(check, message, defaults, data):
+    keys = st.sampled_from([*message, *defaults, "other"])
+    changed = {**message, **data.draw(st.dictionaries(keys, anything, max_size=3))}
+    try:
+        checked = check(changed)
+    except InvalidMessage:
+        return
+    assert check(checked, strict=True) == checked
+    codec.decode(codec.encode(checked))  # so it is a message, too
 
 
 BUILT = [
