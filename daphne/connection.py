@@ -119,7 +119,7 @@ class Connection:
         if self._eof:
             self._transport.loseConnection()
             return
-        self._deadline("shell linger", self._give_up).arm(self._factory.seconds() + _LINGER)
+        self._after(_LINGER, self._transport.loseConnection)
         self._transport.resumeProducing()
 
     def connectionLost(self, reason: Failure) -> None:  # noqa: N802
@@ -237,17 +237,24 @@ class Connection:
         if self._closing:
             return
         data = pieces[0] if len(pieces) == 1 else b"".join(pieces)
-        if self._plain:
-            left = write(self._transport, data)
-            self._unsent += len(data) - left
-            if left:
-                self._core.drained(left)
-        else:
-            self._unsent += len(data)
+        self._unsent += len(data)
+        if not self._plain:
             self._transport.write(data)
-            if not self._paused:  # as far as one can see through TLS
-                left, self._unsent = self._unsent, 0
-                self._core.drained(left)
+        elif write(self._transport, data) == len(data):
+            left, self._unsent = self._unsent, 0
+            self._core.drained(left)
+            return
+        self._report_drained()
+
+    def _report_drained(self) -> None:
+        """Tell the core what has left, also while the transport's buffer never gets empty.
+
+        What TLS holds itself cannot be seen, and is little.
+        """
+        left = self._unsent - buffered(self._transport)
+        if left > 0:
+            self._unsent -= left
+            self._core.drained(left)
 
     # -- operations -------------------------------------------------------------------------------
 
@@ -278,8 +285,10 @@ class Connection:
             self._transport.loseConnection()
         else:
             self._transport.loseWriteConnection()
-        if self._plain and buffered(self._transport):
-            self._watch_flush(buffered(self._transport))
+        if self._plain:
+            self._watch_flush()
+        else:  # the end of TLS is answered by the client; nothing tells that it was flushed
+            self._after(_LINGER, self._watch_flush)
 
     def _abort(self, operation: Abort) -> None:
         if not self._closing:
@@ -326,12 +335,16 @@ class Connection:
         self._locals.clear()
         self._core = operation.core
         self._core.connection_made()
+        if self._paused:
+            self._core.pause_writing()
         if operation.rest:
             self._core.receive_data(operation.rest)
 
     # -- deadlines --------------------------------------------------------------------------------
 
     def _deadline(self, name: str, action: Callable[[], object]) -> Deadline:
+        if (old := self._deadlines.get(name)) is not None:
+            old.discard()
         deadline = self._deadlines[name] = self._factory.deadlines.new(action)
         return deadline
 
@@ -341,25 +354,31 @@ class Connection:
         self._deadlines.clear()
 
     def _timed_out(self, name: str) -> None:
+        """Tell the core of a deadline, and first what has left: it may depend on that."""
+        if self._paused and not self._lost:
+            self._feed(self._report_drained)
         self._feed(self._core.timer, name)
 
-    def _give_up(self) -> None:
-        """The client was given the time to close its side."""
-        self._transport.loseConnection()
+    def _after(self, seconds: float, action: Callable[[], object]) -> None:
+        """Do something with a connection that was closed, if it is not gone by then."""
+        self._deadline("shell", action).arm(self._factory.seconds() + seconds)
 
-    def _watch_flush(self, size: int) -> None:
-        """Drop a closed connection whose client has stopped to read what is left for it."""
-        limit = self._factory.options.write_timeout
-        if limit is not None:
-            action = partial(self._flush_stalled, size)
-            self._deadline("shell flush", action).arm(self._factory.seconds() + limit)
+    def _watch_flush(self) -> None:
+        """Drop a closed connection whose client has stopped to read what is left for it.
+
+        Over TLS one with nothing left as well: a client that does not answer the end of TLS would
+        keep it for ever.
+        """
+        rest = buffered(self._transport)
+        seconds = self._factory.options.write_timeout if rest else _LINGER
+        if seconds is not None and (rest or not self._plain):
+            self._after(seconds, partial(self._flush_stalled, rest))
 
     def _flush_stalled(self, before: int) -> None:
-        now = buffered(self._transport)
-        if now and now >= before:
+        if buffered(self._transport) >= before:
             self._transport.abortConnection()
-        elif now:
-            self._watch_flush(now)
+        else:
+            self._watch_flush()
 
 
 _APPLY: dict[type, Callable[[Connection, Any], None]] = {

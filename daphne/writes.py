@@ -23,8 +23,9 @@ def is_plain(transport: Any) -> bool:
 
 
 def buffered(transport: Any) -> int:
-    """Bytes that a plain transport holds in its own buffers."""
-    count: int = len(transport.dataBuffer) - transport.offset + transport._tempDataLen
+    """Bytes that a transport holds in its buffers, encrypted ones where there is TLS on top."""
+    plain = getattr(transport, "transport", transport)
+    count: int = len(plain.dataBuffer) - plain.offset + plain._tempDataLen
     return count
 
 

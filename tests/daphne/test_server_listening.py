@@ -62,6 +62,17 @@ class TestWhereItListens:
         assert received.endswith(big)
         assert application.messages("http.request")[0]["scheme"] == "https"
 
+    def test_a_client_that_does_not_end_tls_is_dropped(self, serve, certificate, monkeypatch):
+        monkeypatch.setattr("daphne.connection._LINGER", 0.05)
+        key, cert = certificate
+        one = serve(endpoints=[f"ssl:0:interface=127.0.0.1:privateKey={key}:certKey={cert}"])
+        context = ssl.create_default_context(cafile=str(cert))
+        with socket.create_connection(("127.0.0.1", one.port), timeout=20) as plain:
+            with context.wrap_socket(plain, server_hostname="localhost") as client:
+                client.sendall(b"nonsense\r\n\r\n")
+                assert client.recv(65536).startswith(b"HTTP/1.1 400 ")
+                wait_until(lambda: one.connections() == 0)
+
 
 @pytest.fixture
 def certificate(tmp_path: Path) -> tuple[Path, Path]:
