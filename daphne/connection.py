@@ -7,6 +7,7 @@ messages, and carries out the operations that the core answers with. Upgraded co
 """
 
 import logging
+import socket
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -40,6 +41,9 @@ if TYPE_CHECKING:
 __all__ = ["Connection"]
 
 logger = logging.getLogger("daphne.http_protocol")
+
+#: Seconds in which the reset of a client that has left is expected: a long round trip.
+_PROBE = 1.0
 
 #: Seconds that a connection is read and ignored after our side was closed, so that a client which
 #: is still sending sees the response and not a reset (RFC 9112, 9.6).
@@ -237,6 +241,8 @@ class Connection:
         if self._closing:
             return
         data = pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        if self._eof and self._plain:
+            self._probe_later()
         self._unsent += len(data)
         if not self._plain:
             self._transport.write(data)
@@ -352,6 +358,22 @@ class Connection:
         for deadline in self._deadlines.values():
             deadline.discard()
         self._deadlines.clear()
+
+    def _probe_later(self) -> None:
+        """After the end of input, see whether what is written now is refused.
+
+        A client that has left and one that has closed only its own side look alike until we write:
+        then the first one's system answers by a reset. The reactor does not report that, since it
+        watches no socket from which it neither reads nor waits to write.
+        """
+        probe = self._deadlines.get("shell probe") or self._deadline("shell probe", self._probe)
+        if probe.at is None:
+            probe.arm(self._factory.seconds() + _PROBE)
+
+    def _probe(self) -> None:
+        handle = self._transport.getHandle()
+        if handle.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
+            self.abort()
 
     def _timed_out(self, name: str) -> None:
         """Tell the core of a deadline, and first what has left: it may depend on that."""

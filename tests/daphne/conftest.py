@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from channels.layers.inmemory import ChannelLayer
+from daphne.connection import Connection
 from daphne.deadlines import Deadlines
 from daphne.dispatch import Dispatch
 from daphne.http_protocol import HTTPFactory
@@ -55,6 +56,12 @@ class Shell:
         client.connect(("127.0.0.1", self.port.getHost().port))
         self.clients.append(client)
         return client
+
+    @property
+    def only(self) -> Connection:
+        """The server's side of the one connection."""
+        (connection,) = self.factory._connections
+        return connection
 
     def close(self) -> Any:
         for client in self.clients:

@@ -88,7 +88,7 @@ def test_writes_of_one_input_arrive_in_order(shell):
 
 def test_close_flushes_what_does_not_fit_the_kernel(shell):
     data = bytes(range(256)) * 40_000
-    client = shell(Script(receive_data=emits(Write(data), Close()))).connect(4096)
+    client = shell(Script(receive_data=emits(Write(data), Close()))).connect(262_144)
     client.sendall(b"x")
     assert read_all(client) == data
 
@@ -426,3 +426,33 @@ def test_sends_are_served_after_the_connection_is_gone(shell, layer):
     )
     shell(script).connect().close()
     wait_until(lambda: layer.channel_statistics("gone")["messages_count"] == 2)
+
+
+def test_a_client_that_left_is_found_out_by_what_is_written_to_it(shell, layer):
+    """After the end of input only its system's reset tells, which the reactor does not report."""
+    script = Script(connection_made=emits(Register("abc")), deliver=emits(Write(b"news")))
+    one = shell(script)
+    client = one.connect()
+    core = the_core(script)
+    client.close()
+    wait_until(lambda: "receive_eof" in core.names())
+    layer.send(one.channel + "abc", {})
+    wait_until(lambda: "connection_lost" in core.names())
+
+
+def test_a_client_that_closed_only_its_side_is_written_to_as_long_as_it_reads(shell, layer):
+    script = Script(
+        connection_made=emits(Register("abc")),
+        deliver=emits(Write(b"news")),
+        timer=emits(Write(b" later"), Close()),
+    )
+    one = shell(script)
+    client = one.connect()
+    client.shutdown(socket.SHUT_WR)
+    core = the_core(script)
+    wait_until(lambda: "receive_eof" in core.names())
+    layer.send(one.channel + "abc", {})
+    wait_until(lambda: "deliver" in core.names())
+    in_reactor(lambda: one.only._probe())
+    in_reactor(lambda: one.only._timed_out("later"))
+    assert read_all(client) == b"news later"
