@@ -2,6 +2,7 @@
 
 import contextlib
 import hashlib
+import json
 import time
 from collections.abc import Iterator
 
@@ -141,6 +142,43 @@ def test_a_large_upload_passes_through(site):
     client.request("/", "POST", body)
     assert client.response().body == b"stored"
     assert received == [hashlib.sha256(body).hexdigest()]
+
+
+@pytest.mark.parametrize(
+    ("size", "kind"),
+    [(5, "InMemoryUploadedFile"), (3 * BODY_CHUNK + 1, "TemporaryUploadedFile")],
+)
+def test_a_form_in_chunks_of_unknown_number_is_parsed(site, size, kind):
+    part = b'--b\r\nContent-Disposition: form-data; name="%b"\r\n\r\n%b\r\n'
+    body = (
+        part % (b"title", b"Report") + part % (b'doc"; filename="a.bin', bytes(size)) + b"--b--\r\n"
+    )
+    client = site.client()
+    client.send(
+        b"POST /form/ HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n"
+        b"Content-Type: multipart/form-data; boundary=b\r\n\r\n"
+    )
+    for start in range(0, len(body), 100_000):
+        piece = body[start : start + 100_000]
+        client.send(b"%x\r\n%b\r\n" % (len(piece), piece))
+    client.send(b"0\r\n\r\n")
+    assert json.loads(client.response().body) == {
+        "fields": {"title": ["Report"]},
+        "files": {"doc": [["a.bin", size, kind]]},
+    }
+
+
+@pytest.mark.parametrize("chunked", [False, True])
+def test_a_body_over_django_s_limit_is_400_and_the_server_goes_on(site, chunked):
+    client = site.client()
+    body = bytes(3_000_000)
+    if chunked:
+        client.request("/echo/", "POST", Transfer_Encoding="chunked")
+        client.send(b"%x\r\n%b\r\n0\r\n\r\n" % (len(body), body))
+    else:
+        client.request("/echo/", "POST", body)
+    assert client.response().status == 400
+    assert site.client().get("/hello/").status == 200
 
 
 def test_an_upload_that_the_view_ignores_does_not_stop_the_server(site):
