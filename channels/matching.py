@@ -24,7 +24,7 @@ __all__ = ["Candidate", "Plan", "custom", "group", "leaf", "table"]
 #: expressions.
 _SHORT = 3
 
-#: References that the indexes of one table may hold in all; past it lists stay plain.
+#: References that the indexes of one list may hold on each level; past it lists stay plain.
 _MAX_REFERENCES = 200_000
 
 Patterns = Mapping[str, re.Pattern[str]]
@@ -129,10 +129,13 @@ def _merged(
     return [candidate for _, candidate in sorted((dict(everywhere) | dict(found)).items())]
 
 
-def _arrange(
-    candidates: list[Candidate], limit: int = _MAX_REFERENCES, spent: frozenset[Axis] = frozenset()
-) -> tuple[Any, ...]:
+def _arrange(candidates: list[Candidate]) -> tuple[Any, ...]:
     """The nodes to try in order: the candidates' own, or an index of them."""
+    return _index(candidates, _MAX_REFERENCES, frozenset())
+
+
+def _index(candidates: list[Candidate], limit: int, spent: frozenset[Axis]) -> tuple[Any, ...]:
+    """As ``_arrange``, for what is already told apart by the axes ``spent``."""
     axis = _best_axis(candidates, spent) if len(candidates) > _SHORT else None
     if axis is None:
         return tuple(candidate.node for candidate in candidates)
@@ -144,15 +147,15 @@ def _arrange(
     if total > limit:
         return tuple(candidate.node for candidate in candidates)
 
-    def arrange(positions: list[int]) -> tuple[Any, ...]:
+    def inner(positions: list[int]) -> tuple[Any, ...]:
         part = [candidates[position] for position in positions]
-        return _arrange(part, limit * len(part) // total, spent | {axis})
+        return _index(part, limit * len(part) // total, spent | {axis})
 
     chains: list[list[int]] = []
     for literal, parent in zip(literals, parents, strict=True):
         chains.append(members[literal] + (chains[parent] if parent >= 0 else []))
-    buckets = [arrange(sorted(chain + rest)) for chain in chains]
-    return (speedups.Index(*axis, literals, parents, buckets, arrange(rest)),)
+    buckets = [inner(sorted(chain + rest)) for chain in chains]
+    return (speedups.Index(*axis, literals, parents, buckets, inner(rest)),)
 
 
 def _best_axis(candidates: list[Candidate], spent: frozenset[Axis]) -> Axis | None:

@@ -33,6 +33,7 @@ LITERALS = (
     "ſ",
     "x2f",
 )
+COMMON = LITERALS[:7]
 PIECES = (
     *map(re.escape, LITERALS * 2),
     *(
@@ -149,8 +150,10 @@ class Supply:
 
     SIZE = 200
 
-    def __init__(self, source: random.Random) -> None:
+    def __init__(self, source: random.Random, selective: bool = False) -> None:
+        """With ``selective`` every route has filters, which match few values."""
         self.random = source
+        self.selective = selective
         self.patterns = [self._pattern() for _ in range(self.SIZE)]
         self.routes = [self.route(names) for names in source.choices(CHANNEL_LISTS, k=self.SIZE)]
         self.values = [self._value() for _ in range(self.SIZE)]
@@ -174,7 +177,8 @@ class Supply:
 
     def filters(self) -> dict[str, str]:
         """Up to two filters."""
-        keys = self.random.choices(KEYS, k=self.random.choice((0, 1, 1, 1, 2)))
+        numbers = (1, 2) if self.selective else (0, 1, 1, 1, 2)
+        keys = self.random.choices(KEYS, k=self.random.choice(numbers))
         return {key: self.random.choice(self.patterns) for key in keys}
 
     def messages(self) -> list[Message]:
@@ -182,14 +186,26 @@ class Supply:
         return self.random.choices(self._messages, k=6)
 
     def _pattern(self) -> str:
+        if self.selective or self.random.random() < 0.3:
+            return self._selective_pattern()
         pieces = self.random.choices(PIECES, k=self.random.randint(1, 4))
         text = "".join(piece.replace("%s", f"x{i}") for i, piece in enumerate(pieces))
         return self.random.choice(HEADS) + text + self.random.choice(TAILS)
 
+    def _selective_pattern(self) -> str:
+        start, end = (re.escape(self._text(self.random.randint(0, 2))) for _ in range(2))
+        middle = self.random.choice(("", "[/a-z]*", "(?P<x>.*)"))
+        return f"^{start}{middle}{end}{self.random.choice(TAILS)}"
+
     def _value(self) -> Any:
-        text = "".join(self.random.choices(LITERALS, k=self.random.randint(0, 4)))
+        text = self._text(self.random.randint(0, 4))
         as_bytes = (text.encode(), text.encode("latin-1", "ignore"))
-        return self.random.choice((text, text, text, text + "\n", *as_bytes, 7))
+        return self.random.choice((text, text, text + "\n", text + "\n", *as_bytes, 7))
+
+    def _text(self, length: int) -> str:
+        """Often of the few literals that are common, so that values meet patterns."""
+        few = self.selective or self.random.random() < 0.5
+        return "".join(self.random.choices(COMMON if few else LITERALS, k=length))
 
     def _message(self) -> Message:
         keys = self.random.choices(KEYS, k=3)

@@ -103,6 +103,11 @@ def test_nothing_is_told_where_characters_mean_something_else(pattern: str) -> N
     assert literals(re.compile(pattern)) == ("", "")
 
 
+@pytest.mark.parametrize("flags", [re.IGNORECASE, re.VERBOSE, re.IGNORECASE | re.DOTALL])
+def test_nothing_is_told_under_flags_that_change_characters(flags: re.RegexFlag) -> None:
+    assert literals(re.compile("^/chat /$", flags)) == ("", "")
+
+
 @pytest.mark.parametrize(
     "escape",
     [r"\x41", r"\u0041", r"\U00000041", r"\N{LATIN CAPITAL LETTER A}", r"\101", r"\01", r"\n"],

@@ -60,16 +60,43 @@ def test_random_routings_match_as_a_plain_loop_does(implementation: Any) -> None
 
 
 def test_many_routes_of_one_channel_match_as_a_plain_loop_does(implementation: Any) -> None:
-    """Long lists, in which the indexes lie within each other."""
+    """Long lists, in which the indexes lie within each other and few routes match a message."""
     source = random.Random(3)
+    places = set()
     for _ in range(20):
-        supply = Supply(source)
+        supply = Supply(source, selective=True)
         entries = [supply.route([CHANNELS[0]]) for _ in range(200)]
+        consumers = [entry.consumer for entry in entries]
         router = Router([entry.real for entry in entries])
-        for _ in range(20):
+        for _ in range(50):
             content = dict(zip(KEYS, source.choices(supply.values, k=3), strict=True))
             expected = plain_loop(entries, CHANNELS[0], content)
             assert router.match(Message(content, CHANNELS[0], None)) == expected
+            places.add(expected and consumers.index(expected[0]))
+    assert None in places
+    assert len(places) > 50
+
+
+def leaves(*filters: dict[str, str]) -> list[matching.Plan]:
+    """Routes of one channel; the consumers are their numbers."""
+    return [
+        matching.leaf(["x"], {key: re.compile(each[key]) for key in each}, number)
+        for number, each in enumerate(filters)
+    ]
+
+
+@pytest.mark.parametrize("tail", ["$", r"\Z"])
+@pytest.mark.parametrize("value", ["/x/c", "/x/c\n", b"/x/c\n", "/x/c\n\n", "/x/cc", "c", "/\n"])
+def test_routes_found_by_their_ends_allow_what_the_end_allows(
+    implementation: Any, value: Any, tail: str
+) -> None:
+    """A dollar sign matches before a last newline too."""
+    patterns = [f"[/x]*/{letter}{tail}" for letter in "abcde"]
+    found = matching.table(leaves(*({"path": each} for each in patterns))).match(
+        "x", {"path": value}, None
+    )
+    text = value.decode() if isinstance(value, bytes) else value
+    assert found == ((2, {}) if re.match(patterns[2], text) else None)
 
 
 def attempts(implementation: Any, patterns: list[str], value: str, channels: int = 1) -> int:
@@ -150,25 +177,42 @@ def test_includes_are_found_by_their_prefixes(implementation: Any) -> None:
     assert entered == ["/999!"]
 
 
-def test_indexes_hold_a_bounded_number_of_references(
-    implementation: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Half the routes tell nothing, and would stand in each bucket of the others."""
-    held = 0
+@pytest.fixture
+def held(implementation: Any, monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """How many references each index got that was made."""
+    held: list[int] = []
 
     def index(
         key: str, backwards: bool, literals: Any, parents: Any, buckets: Any, rest: Any
     ) -> Any:
-        nonlocal held
-        held += sum(map(len, buckets))
+        held.append(sum(map(len, buckets)) + len(rest))
         return implementation.Index(key, backwards, literals, parents, buckets, rest)
 
     spied = SimpleNamespace(**{**vars(implementation), "Index": index})
     monkeypatch.setattr(matching, "speedups", spied)
-    plans = [
-        matching.leaf(["x"], {"path": re.compile(f"^/app{i}/" if i % 2 else "^(?:a|b)")}, i)
-        for i in range(3_000)
-    ]
-    table = matching.table(plans)
-    assert table.match("x", {"path": "/app2999/"}, None) == (2_999, {})
-    assert held <= 200_000
+    monkeypatch.setattr(matching, "_MAX_REFERENCES", 2_000)
+    return held
+
+
+def test_a_list_whose_index_would_be_too_large_stays_plain(held: list[int]) -> None:
+    """Half the routes tell nothing, and would stand in each bucket of the others."""
+    patterns = [f"^/app{i}/" if i % 2 else "^(?:a|b)" for i in range(300)]
+    table = matching.table(leaves(*({"path": pattern} for pattern in patterns)))
+    assert table.match("x", {"path": "/app299/"}, None) == (299, {})
+    assert held == []
+
+
+def test_indexes_within_each_other_share_one_limit(held: list[int]) -> None:
+    """Each level holds no more than the limit, and there are two for each key."""
+    source = random.Random(5)
+    table = matching.table(
+        leaves(
+            *(
+                {key: f"^{source.choice('abc')}.*{source.choice('abc')}$" for key in keys}
+                for keys in (source.sample(KEYS, 2) for _ in range(100))
+            ),
+            {"path": "^b.*x$"},
+        )
+    )
+    assert table.match("x", {"path": "bx"}, None) == (100, {})
+    assert 100 < sum(held) <= 2_000 * 2 * len(KEYS)

@@ -113,6 +113,29 @@ def test_filters_match_from_the_start_but_not_to_the_end() -> None:
     assert entry.match(connect("/no/chat")) is None
 
 
+class Lying(str):
+    """Text that shows something else."""
+
+    def __str__(self) -> str:
+        return "/else"
+
+    def __getitem__(self, key: Any) -> str:
+        return "/else"
+
+
+class LyingBytes(bytes):
+    def decode(self, *args: Any, **kwargs: Any) -> str:
+        return "/else"
+
+
+@pytest.mark.parametrize("value", [Lying("/a/b"), LyingBytes(b"/a/b")])
+def test_subclasses_are_matched_by_their_plain_text(value: Any) -> None:
+    inner = route("websocket.connect", first, path="(?P<rest>.*)")
+    found = include([inner], path="^/a").match(connect(value))
+    assert found == (first, {"rest": "/b"})
+    assert found is not None and type(found[1]["rest"]) is str
+
+
 def test_every_filter_has_to_match() -> None:
     entry = route("http.request", first, path="^/a", method="^POST$")
     assert entry.match(on("http.request", path="/a", method="POST")) == (first, {})
@@ -352,6 +375,20 @@ def test_a_custom_object_inside_an_include_sees_the_stripped_value() -> None:
     assert (seen.get("path"), seen["order"], seen.user) == ("/c", 3, "somebody")
     assert dict(seen.items()) == {"path": "/c", "order": 3}
     assert message.content == {"path": b"/a/b/c", "order": 3}
+
+
+def test_what_a_custom_object_writes_inside_an_include_is_its_own() -> None:
+    class Writing(Asking):
+        def match(self, message: Message) -> Any:
+            message["path"] = 5
+            return None
+
+    message = connect("/a/b")
+    router = Router(
+        [include([Writing(), route("websocket.connect", first, path="^/b$")], path="^/a")]
+    )
+    assert router.match(message) == (first, {})
+    assert message.content == {"path": "/a/b"}
 
 
 def test_a_custom_objects_wrong_channel_is_named() -> None:
