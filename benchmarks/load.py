@@ -24,9 +24,10 @@ ECHO_REPLY = bytes([0x81, len(ECHO_PAYLOAD)]) + ECHO_PAYLOAD
 
 
 def _is_http_answer(data: bytes) -> bool:
+    """Whether the answer is whole: with a Content-Length, or in one chunk."""
     if not data.startswith(b"HTTP/1.1 200"):
         raise RuntimeError(f"unexpected answer: {data[:200]!r}")
-    return HTTP_BODY in data
+    return data.endswith((b"\r\n\r\n" + HTTP_BODY, HTTP_BODY + b"\r\n0\r\n\r\n"))
 
 
 def _is_echo(data: bytes) -> bool:

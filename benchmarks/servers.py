@@ -7,7 +7,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,42 +20,55 @@ APPS = Path(__file__).parent / "apps"
 TICKS = os.sysconf("SC_CLK_TCK")
 
 
+#: The interpreter of the peers' virtual environment.
+PEER_PYTHON = os.environ.get("PEER_PYTHON", "")
+
+
 @dataclass(frozen=True)
 class Server:
-    """One contender: its name, its project, its interpreter and its arguments for a port."""
+    """One contender: its name, its project, its interpreter and its arguments.
+
+    ``{port}`` in an argument becomes the port; ``websocket`` says whether it speaks WebSocket.
+    """
 
     name: str
     project: str
     python: str
-    arguments: Callable[[int], list[str]]
+    arguments: tuple[str, ...]
+    websocket: bool = True
 
 
-PEER_PYTHON = os.environ.get("PEER_PYTHON", "")
+def _peer(name: str, *arguments: str, websocket: bool = True) -> Server:
+    return Server(name, "peers", PEER_PYTHON, ("-m", *arguments), websocket)
 
-#: Ours first; every ratio is against it.
+
+#: Ours first; every ratio is against it. The peers log no requests either, and have one process.
 SERVERS = [
-    Server("ours", "batteries", sys.executable, lambda port: ["-m", "project.serve", str(port)]),
-    Server(
-        "daphne 4",
-        "peers",
-        PEER_PYTHON,
-        lambda port: ["-m", "daphne", "-v0", f"-p{port}", "project.asgi:application"],
+    Server("ours", "batteries", sys.executable, ("-m", "project.serve", "{port}")),
+    _peer("daphne 4", "daphne", "-v0", "-p{port}", "project.asgi:application"),
+    _peer(
+        *("uvicorn", "uvicorn", "--no-access-log", "--log-level=error"),
+        *("--port={port}", "project.asgi:application"),
     ),
-    Server(
-        "uvicorn",
-        "peers",
-        PEER_PYTHON,
-        lambda port: [
-            *("-m", "uvicorn", "--no-access-log", "--log-level=error"),
-            *(f"--port={port}", "project.asgi:application"),
-        ],
+    _peer(
+        *("granian", "granian", "--interface=asgi", "--no-log"),
+        *("--port={port}", "project.asgi:application"),
+    ),
+    _peer(
+        *("gunicorn", "gunicorn", "--log-level=error", "--worker-class=gthread", "--threads=4"),
+        *("--bind=127.0.0.1:{port}", "project.wsgi:application"),
+        websocket=False,
     ),
 ]
 
 
-def available() -> list[Server]:
-    """The servers whose interpreter is there."""
-    return [server for server in SERVERS if shutil.which(server.python)]
+def available(websocket: bool) -> list[Server]:
+    """The servers whose interpreter is there, and that speak WebSocket where that is asked."""
+    return [
+        server
+        for server in SERVERS
+        if shutil.which(server.python) and (server.websocket or not websocket)
+    ]
 
 
 @dataclass(frozen=True)
@@ -65,9 +78,9 @@ class Running:
     process: "subprocess.Popen[bytes]"
     port: int
 
-    def cpu_seconds(self) -> float:
-        """User and system time of the process and all its descendants so far."""
-        return sum(map(_cpu_seconds, _family(self.process.pid)))
+    def cpu_seconds(self) -> dict[int, float]:
+        """User and system time so far, of the process and each of its descendants."""
+        return {pid: _cpu_seconds(pid) for pid in _family(self.process.pid)}
 
 
 def _family(pid: int) -> Iterator[int]:
@@ -111,12 +124,15 @@ def running(server: Server) -> Iterator[Running]:
             "DJANGO_SETTINGS_MODULE": "project.settings",
             "PYTHONDONTWRITEBYTECODE": "1",
         }
-        process = subprocess.Popen(
-            [server.python, *server.arguments(port)], cwd=folder, env=environment
-        )
+        arguments = [argument.format(port=port) for argument in server.arguments]
+        process = subprocess.Popen([server.python, *arguments], cwd=folder, env=environment)
         try:
             _wait_until_it_listens(process, port)
             yield Running(process, port)
         finally:
             process.terminate()
-            process.wait(20)
+            try:
+                process.wait(5)
+            except subprocess.TimeoutExpired:  # it waits for connections that the load left open
+                process.kill()
+                process.wait()
