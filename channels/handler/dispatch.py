@@ -13,6 +13,7 @@ from typing import Any
 
 from django.conf import settings
 from django.core import signals
+from django.core.exceptions import SuspiciousOperation
 from django.core.handlers import base
 from django.core.handlers.exception import response_for_exception
 from django.http import (
@@ -24,7 +25,7 @@ from django.http import (
 from django.http.response import HttpResponseBase
 from django.urls import get_script_prefix, set_script_prefix
 
-from channels.exceptions import RequestAborted, RequestTimeout, ResponseLater
+from channels.exceptions import InvalidMessage, RequestAborted, RequestTimeout, ResponseLater
 from channels.handler import response as encoding
 from channels.handler.request import AsgiRequest
 from channels.spec import BODY_CHUNK, credit_channel, http_response_aborted
@@ -35,6 +36,10 @@ logger = logging.getLogger("django.request")
 
 #: What a view may raise to end its request without an error page.
 _ENDINGS = (ResponseLater, RequestTimeout, RequestAborted)
+
+#: What clients make the construction of a request raise, and would wait for an answer to: a path
+#: that is no UTF-8, a charset that Python knows but not for text, too many parameters.
+_CLIENTS_FAULTS = (LookupError, ValueError, SuspiciousOperation)
 
 #: What is answered by an error page. No worker ends by the last two, so nobody else would answer.
 _FAILURES = (Exception, SystemExit, asyncio.CancelledError)
@@ -88,9 +93,11 @@ class AsgiHandler(base.BaseHandler):
         response: HttpResponseBase
         try:
             request = self.request_class(message)
-        except UnicodeDecodeError:
+        except InvalidMessage:
+            raise  # the server's fault
+        except _CLIENTS_FAULTS as fault:
             logger.warning(
-                "Bad Request (UnicodeDecodeError)", exc_info=True, extra={"status_code": 400}
+                "Bad Request (%s)", type(fault).__name__, exc_info=True, extra={"status_code": 400}
             )
             response = HttpResponseBadRequest()
         else:
