@@ -105,6 +105,8 @@ class Dispatch:
         #: Sends whose outcome is not known yet.
         self._pending = 0
         self._settling: list[Deferred[None]] = []
+        #: Waits for room.
+        self._rooms: set[Deferred[None]] = set()
 
     # -- registrations ----------------------------------------------------------------------------
 
@@ -328,10 +330,21 @@ class Dispatch:
         except Exception as error:
             requester.send_failed(core, key, error)
             return
+        self._rooms.add(deferred)
+        deferred.addBoth(self._room_found, deferred)
         deferred.addCallbacks(
             lambda _: requester.room(core, key),
             lambda failure: requester.send_failed(core, key, _exception(failure)),
         )
+
+    def _room_found(self, result: Any, deferred: "Deferred[None]") -> Any:
+        self._rooms.discard(deferred)
+        return result
+
+    def stop_waiting(self) -> None:
+        """Wait for room no more; who waited hears ``send_failed``, and may send something else."""
+        for deferred in list(self._rooms):
+            deferred.cancel()
 
 
 def _exception(failure: Failure) -> Exception:

@@ -237,6 +237,7 @@ class Server:
         """All connections are closed: let the last messages reach the layer, then end."""
         if timeout.active():
             timeout.cancel()
+        self._dispatch.stop_waiting()
         settled = self._dispatch.settled()
         settled.addTimeout(_LAST_WORDS, reactor)
         settled.addErrback(lambda _: None)  # what did not get through by now is given up

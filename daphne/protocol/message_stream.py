@@ -77,6 +77,11 @@ class MessageStream:
         return self._state is _State.WAITING
 
     @property
+    def over(self) -> bool:
+        """Whether the layer was given the last message, or is to get none."""
+        return self._state is _State.OVER
+
+    @property
     def backlog(self) -> int:
         """Characters or bytes that wait for the layer, with a share for each frame."""
         return self._queued_bytes + _FRAME_OVERHEAD * len(self._queue)
@@ -100,16 +105,11 @@ class MessageStream:
             self._queued_bytes += len(content)
 
     def end(self, code: int) -> None:
-        """Send the last message, once the frames before it are gone; only the first call counts.
-
-        A frame that waits for room and those behind it are dropped.
-        """
+        """Send the last message, once the frames before it are gone; only the first call counts."""
         if self._code is not None:
             return
         self._code = code
-        if self._state is _State.WAITING:
-            self.drop()
-        elif self._state is _State.IDLE:
+        if self._state is _State.IDLE:
             self._send_next()
 
     def drop(self) -> None:
@@ -137,7 +137,7 @@ class MessageStream:
             self.connecting = False
             self._state = _State.OVER
             self._queue.clear()
-        elif isinstance(error, ChannelFull) and self._code is None:
+        elif isinstance(error, ChannelFull):
             self._state = _State.WAITING
             self._emit(AwaitRoom(WEBSOCKET_RECEIVE, _KEY))
         else:

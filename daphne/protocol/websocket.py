@@ -14,7 +14,8 @@ states:
     Our close frame was written first. The client's close frame is waited for, its messages are
     dropped.
 ``ENDED``
-    Nothing more is read or written; the stream may still have messages for the layer.
+    Nothing more is read or written. The stream may still have messages for the layer, and waits
+    ``websocket_receive_wait`` for room for them.
 
 The code in ``websocket.disconnect`` is that of the client's close frame, 1005 where it has none. If
 none came, it is the code that we sent where the client broke a rule or a limit (1002, 1007, 1008,
@@ -238,11 +239,12 @@ class WebSocketCore(Core):
 
     def connection_lost(self) -> None:
         """The connection is gone; the application hears the frames that came before."""
-        if self._state is State.ENDED:
-            return
         if self._state is State.CONNECTING:
             self._log("rejected")
-        self._finish(1006)
+        if self._state is not State.ENDED:
+            self._finish(1006)
+        if self._room_timer:  # the shell has dropped it with the connection
+            self._arm("room", self.context.options.websocket_receive_wait)
 
     def _read(self, data: bytes) -> None:
         if self._engine is not None:
@@ -340,7 +342,7 @@ class WebSocketCore(Core):
         self._engine = None
         self._early = b""
         self._keep_alive.stop()
-        for name in ("connect", "lifetime", "close", "room"):
+        for name in ("connect", "lifetime", "close"):
             self.emit(Timer(name, None))
         self.emit(Unregister(self._local))
         if self._opened:
@@ -359,17 +361,15 @@ class WebSocketCore(Core):
     def sent(self, key: object) -> None:
         """The layer took the message under way."""
         self._stream.sent()
-        if self._room_timer:
-            self._room_timer = False
-            self.emit(Timer("room", None))
+        # Each frame has the whole wait, but what is left at the end has it together.
+        if self._state is not State.ENDED or self._stream.over:
+            self._stop_waiting()
         self._balance()
 
     def send_failed(self, key: object, error: Exception) -> None:
         """The layer refused the message under way."""
         connecting = self._stream.connecting
         self._stream.failed(error)
-        if self._state is State.ENDED:
-            return
         if connecting:
             self._connect_failed(error)
         elif isinstance(error, ChannelFull):
@@ -395,8 +395,20 @@ class WebSocketCore(Core):
             self._room_timer = True
             self._arm("room", self.context.options.websocket_receive_wait)
 
+    def _stop_waiting(self) -> None:
+        if self._room_timer:
+            self._room_timer = False
+            self.emit(Timer("room", None))
+
+    def _stays_full(self) -> None:
+        self._room_timer = False
+        _logger.warning("websocket.receive stays full; giving up frames of %s", self._client)
+        self._stream.drop()
+        self._close(1013, "queue full")
+
     def _receive_failed(self, error: Exception) -> None:
         _logger.error("A WebSocket is closed: websocket.receive failed: %r", error)
+        self._stop_waiting()
         if isinstance(error, MessageTooLarge):
             self._close(1009, "message too large")
         elif isinstance(error, LayerUnavailable):
@@ -433,9 +445,11 @@ class WebSocketCore(Core):
 
     def timer(self, name: str) -> None:
         """A deadline has passed."""
-        if self._state is State.ENDED:
+        if name == "room":
+            self._stays_full()
+        elif self._state is State.ENDED:
             return
-        if name == "connect":
+        elif name == "connect":
             _logger.warning("No answer to websocket.connect in time; refusing %s", self._client)
             self._reject(503, "The application did not answer in time.")
         elif name == PING_TIMER:
@@ -444,11 +458,6 @@ class WebSocketCore(Core):
             self._close(1000)
         elif name == "close":
             self._drop()
-        elif name == "room":
-            self._room_timer = False
-            _logger.warning("websocket.receive stays full; closing the socket of %s", self._client)
-            self._stream.drop()
-            self._close(1013, "queue full")
 
     def _ping(self) -> None:
         """Ping after silence, drop a client that stays silent.

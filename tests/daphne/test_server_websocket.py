@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from socket import SHUT_WR
 from typing import Any
 
 import pytest
@@ -11,6 +12,9 @@ from websockets.sync.client import ClientConnection, connect
 
 from channels.layers.inmemory import ChannelLayer
 from channels.spec import websocket_reply
+from tests.daphne.clients import HttpClient
+from tests.daphne.protocol.socket_driver import TEXT, client_frame, close_frame
+from tests.reactor import in_reactor
 from tests.waiting import wait_until
 
 
@@ -26,6 +30,19 @@ def echo(message: dict[str, Any]) -> Any:
 
 def nothing(message: dict[str, Any]) -> None:
     """Answers nothing."""
+
+
+def upgraded(client: HttpClient, path: str = "/") -> HttpClient:
+    """A client that does nothing but what it is told, after its handshake."""
+    client.request(
+        path,
+        Upgrade="websocket",
+        Connection="Upgrade",
+        Sec_WebSocket_Key="dGhlIHNhbXBsZSBub25jZQ==",
+        Sec_WebSocket_Version="13",
+    )
+    assert client.response().status == 101
+    return client
 
 
 @pytest.fixture
@@ -237,6 +254,42 @@ def test_a_full_receive_queue_pauses_the_socket_and_loses_nothing(sockets):
     assert [socket.recv(10) for _ in range(50)] == [str(number) for number in range(50)]
 
 
+def send_and_close(one: Any, count: int) -> None:
+    """Send numbered frames and a close frame in one piece, and wait for the end of it."""
+    client = upgraded(one.client())
+    frames = [client_frame(TEXT, str(number).encode()) for number in range(count)]
+    client.send(b"".join([*frames, close_frame(4000)]))
+    client.socket.shutdown(SHUT_WR)
+    wait_until(lambda: one.connections() == 0)
+
+
+def test_frames_before_a_close_find_room_after_it(sockets):
+    go_on = threading.Event()
+
+    def slow(message: dict[str, Any]) -> None:
+        go_on.wait(10)
+
+    one = sockets(ChannelLayer(capacity=3), websocket_receive=slow)
+    send_and_close(one, 50)
+    assert len(one.app.messages("websocket.receive")) < 50
+    go_on.set()
+    wait_until(lambda: one.app.messages("websocket.disconnect"))
+    received = one.app.messages("websocket.receive")
+    assert [message["text"] for message in received] == [str(number) for number in range(50)]
+    (message,) = one.app.messages("websocket.disconnect")
+    assert (message["order"], message["code"]) == (51, 4000)
+
+
+def test_a_server_that_stops_does_not_wait_for_room(serve):
+    one = serve(ChannelLayer(capacity=3), websocket_receive_wait=60)
+    app = one.application(websocket_connect=accept, websocket_disconnect=nothing)
+    send_and_close(one, 20)
+    assert not app.messages("websocket.disconnect")
+    in_reactor(one.server.shut_down)
+    wait_until(lambda: app.messages("websocket.disconnect"))
+    assert app.messages("websocket.disconnect")[0]["order"] == 4
+
+
 def test_a_receive_queue_that_stays_full_is_closed_by_1013(serve):
     layer = ChannelLayer(capacity=3)
     one = serve(layer, websocket_receive_wait=0.1)
@@ -261,15 +314,7 @@ def test_a_client_that_does_not_read_is_dropped_and_others_are_served(sockets):
         websocket_connect=join,
     )
     reader = one.open(compression=None, max_size=None)
-    lazy = one.client(buffer=4096)
-    lazy.request(
-        "/lazy",
-        Upgrade="websocket",
-        Connection="Upgrade",
-        Sec_WebSocket_Key="dGhlIHNhbXBsZSBub25jZQ==",
-        Sec_WebSocket_Version="13",
-    )
-    assert lazy.response().status == 101
+    upgraded(one.client(buffer=4096), "/lazy")
     payload = b"x" * 200_000
     for _ in range(60):
         layer.send_group("all", websocket_reply(bytes=payload))

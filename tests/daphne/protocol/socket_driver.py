@@ -163,6 +163,7 @@ class Driver:
         return self
 
     def lose(self) -> "Driver":
+        self.timers.clear()
         self.core.connection_lost()
         return self.apply()
 

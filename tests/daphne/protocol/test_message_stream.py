@@ -109,12 +109,27 @@ def test_frames_are_dropped_with_one_that_fails(error: Exception) -> None:
     assert layer.take() == [("receive", (1, "a")), ("disconnect", (1, 1011))]
 
 
-def test_frames_that_wait_are_dropped_at_the_end() -> None:
+def test_frames_that_wait_are_sent_before_the_end() -> None:
     layer = Layer()
     layer.stream.receive("a")
     layer.stream.failed(ChannelFull())
     layer.take()
     layer.stream.end(1006)
+    assert layer.take() == [] and not layer.stream.over
+    layer.stream.room()
+    layer.stream.sent()
+    assert layer.take() == [("receive", (1, "a")), ("disconnect", (2, 1006))]
+    assert layer.stream.over
+
+
+def test_frames_that_are_given_up_do_not_count() -> None:
+    layer = Layer()
+    layer.stream.receive("a")
+    layer.stream.receive("b")
+    layer.stream.end(1006)
+    layer.stream.failed(ChannelFull())
+    layer.take()
+    layer.stream.drop()
     assert layer.take() == [("disconnect", (1, 1006))]
     layer.stream.room()
     assert layer.take() == []

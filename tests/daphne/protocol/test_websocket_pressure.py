@@ -1,5 +1,7 @@
 """A WebSocket whose queue is full, whose layer fails, or whose client does not read."""
 
+from collections.abc import Callable
+
 import pytest
 
 from channels.exceptions import ChannelFull, LayerUnavailable, MessageTooLarge
@@ -74,24 +76,55 @@ def test_each_frame_has_the_whole_wait() -> None:
     assert driver.written == b"" and len(driver.contents()) == 5
 
 
-def test_room_that_comes_after_the_end_is_ignored() -> None:
-    driver = Driver().opened().fill().receive(texts(1, 2)).lose()
-    assert driver.code == 1006
+def gone(driver: Driver) -> Driver:
+    """The client closes, and its connection ends."""
+    return driver.receive(close_frame(1001)).lose()
+
+
+@pytest.mark.parametrize("leave, code", [(gone, 1001), (Driver.lose, 1006)])
+def test_frames_of_a_client_that_has_left_wait_for_room_too(
+    leave: Callable[[Driver], Driver], code: int
+) -> None:
+    driver = leave(Driver().opened().fill().receive(texts(1, 2, 3)))
+    assert driver.code is None and driver.registered == set()
+    driver.empty().make_room()
+    assert driver.contents() == ["1", "2", "3"]
+    assert driver.code == code and driver.disconnects()[0]["order"] == 4
+    assert driver.timers == {} and driver.waits == []
+
+
+def test_a_queue_that_is_found_full_after_the_end_is_waited_for() -> None:
+    driver = Driver().opened()
+    driver.prompt = False
+    driver.receive(texts(1, 2)).lose().settle(ChannelFull())
+    assert driver.code is None and "room" in driver.timers
+    driver.make_room().settle().settle()
+    assert driver.contents() == ["1", "2"] and driver.code == 1006
+    assert driver.timers == {}
+
+
+def test_frames_that_find_no_room_after_the_end_are_given_up(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    driver = Driver(websocket_receive_wait=5.0).opened().fill().receive(texts(1, 2)).lose()
+    driver.advance(4.9)
+    assert driver.code is None
+    driver.advance(0.2)
+    assert driver.code == 1006 and driver.disconnects()[0]["order"] == 1
+    assert driver.timers == {} and "stays full" in caplog.text
     driver.empty().make_room()
     assert driver.contents() == [] and len(driver.disconnects()) == 1
 
 
-def test_a_client_that_closes_while_its_queue_is_full() -> None:
-    driver = Driver().opened().fill().receive(texts(1) + close_frame(1001))
-    assert driver.closed and driver.code == 1001
-    assert driver.disconnects()[0]["order"] == 1
-
-
-def test_a_send_that_fails_after_the_end_is_not_tried_again() -> None:
-    driver = Driver().opened()
+def test_what_is_left_at_the_end_shares_one_wait() -> None:
+    driver = Driver(websocket_receive_wait=5.0).opened().fill().receive(texts(*range(10))).lose()
     driver.prompt = False
-    driver.receive(texts(1, 2)).lose().settle(ChannelFull())
-    assert driver.waits == [] and driver.contents() == [] and driver.code == 1006
+    for _ in range(2):
+        driver.advance(2).make_room().settle()  # there is room for one
+        driver.settle(ChannelFull())
+    driver.advance(2)
+    assert driver.contents() == ["0", "1"]
+    assert driver.code == 1006 and driver.disconnects()[0]["order"] == 3
 
 
 def test_an_application_may_close_while_the_queue_is_full() -> None:
