@@ -7,8 +7,8 @@ from channels import Group
 from channels.message import Message
 from rooms.models import NAME_LENGTH, TEXT_LENGTH, ChatMessage, Participant
 
-#: Messages that a page which was away may catch up with.
-CATCH_UP = 200
+#: Messages that a page which was away may catch up with, the latest ones.
+CATCH_UP = 100
 
 
 def room_group(room: str) -> Group:
@@ -16,9 +16,19 @@ def room_group(room: str) -> Group:
     return Group(f"room.{room}")
 
 
+def as_frame(*events: dict[str, object]) -> dict[str, str]:
+    """The message that gives a page ``events``."""
+    return {"text": json.dumps(events, ensure_ascii=False)}
+
+
 def announce(room: str, event: dict[str, object]) -> None:
     """Send ``event`` to everybody in the room."""
-    room_group(room).send({"text": json.dumps(event)})
+    room_group(room).send(as_frame(event))
+
+
+def number(digits: str) -> int:
+    """An id that a page sent, or 0 for anything else."""
+    return int(digits) if digits.isdecimal() and len(digits) < 20 else 0
 
 
 def ws_connect(message: Message, room: str) -> None:
@@ -27,11 +37,11 @@ def ws_connect(message: Message, room: str) -> None:
     name = query.get("name", [""])[0].strip()[:NAME_LENGTH] or "somebody"
     Participant.objects.create(reply_channel=message.reply_channel.name, room=room, name=name)
     message.reply_channel.send({"accept": True})
-    after = query.get("after", ["0"])[0]
-    missed = ChatMessage.objects.filter(room=room, id__gt=int(after) if after.isdecimal() else 0)
-    for said in missed[:CATCH_UP]:
-        message.reply_channel.send({"text": json.dumps(said.as_event())})
+    # First into the group, then the look at what was said: nothing falls between the two. What
+    # comes both ways the page shows once.
     room_group(room).add(message.reply_channel)
+    missed = ChatMessage.latest(room, CATCH_UP, after=number(query.get("after", ["0"])[0]))
+    message.reply_channel.send(as_frame(*(said.as_event() for said in missed)))
     announce(room, {"kind": "joined", "name": name})
 
 

@@ -2,9 +2,10 @@
 
 from channels import route
 from rooms.consumers import ws_connect, ws_disconnect, ws_receive
+from rooms.models import ROOM_LENGTH
 
 #: The part of the path that names the room, as ``<slug:room>`` does in urls.py.
-ROOM = r"^/(?P<room>[-a-zA-Z0-9_]+)/$"
+ROOM = rf"^/(?P<room>[-a-zA-Z0-9_]{{1,{ROOM_LENGTH}}})/$"
 
 channel_routing = [
     route("websocket.connect", ws_connect, path=ROOM),

@@ -6,16 +6,24 @@ const status = document.getElementById("status");
 const text = document.getElementById("text");
 const name = JSON.parse(document.getElementById("name").textContent);
 
+// Threads announce messages in another order than they save them: a page that comes back asks for
+// the last few again, and every page puts each message in its place, once.
+const OVERLAP = 20;
+
 let latest = 0; // the id of the newest message shown
 let failures = 0; // connections in a row that did not open
 let socket = null;
 
 function show(event) {
-  if (event.kind === "message" && event.id <= latest) return; // caught up with already
   const line = document.createElement("li");
   line.className = event.kind;
+  let later = null; // the line that it belongs before
   if (event.kind === "message") {
-    latest = event.id;
+    line.id = `message-${event.id}`;
+    if (document.getElementById(line.id)) return;
+    line.dataset.id = event.id;
+    if (event.id < latest) later = [...log.children].find((other) => other.dataset.id > event.id);
+    latest = Math.max(latest, event.id);
     const speaker = document.createElement("b");
     speaker.textContent = event.name;
     const said = document.createElement("span");
@@ -25,7 +33,7 @@ function show(event) {
   } else {
     line.textContent = `${event.name} ${event.kind}`;
   }
-  log.append(line);
+  log.insertBefore(line, later);
   log.scrollTop = log.scrollHeight;
 }
 
@@ -35,13 +43,13 @@ function setStatus(state) {
 
 function connect() {
   const scheme = location.protocol === "https:" ? "wss" : "ws";
-  const query = new URLSearchParams({ name, after: latest });
+  const query = new URLSearchParams({ name, after: Math.max(0, latest - OVERLAP) });
   socket = new WebSocket(`${scheme}://${location.host}${location.pathname}?${query}`);
   socket.onopen = () => {
     failures = 0;
     setStatus("connected");
   };
-  socket.onmessage = (message) => show(JSON.parse(message.data));
+  socket.onmessage = (message) => JSON.parse(message.data).forEach(show);
   socket.onclose = () => {
     setStatus("reconnecting");
     const ceiling = Math.min(10000, 250 * 2 ** failures++);
