@@ -71,8 +71,9 @@ class ChannelLayerWrapper:
 
     @routing.setter
     def routing(self, routing: Any) -> None:
-        self._routing = routing
-        self._router = None
+        with self._lock:  # a router of the old one may be in the making
+            self._routing = routing
+            self._router = None
 
     @property
     def router(self) -> Router:
@@ -80,11 +81,13 @@ class ChannelLayerWrapper:
 
         Raises ``ImproperlyConfigured`` or ``ValueError`` for what is wrong in it.
         """
-        if self._router is None:
+        router = self._router
+        if router is None:
             with self._lock:
                 if self._router is None:
                     self._router = Router(self._routing)
-        return self._router
+                router = self._router
+        return router
 
     @router.setter
     def router(self, router: Router) -> None:
@@ -105,7 +108,11 @@ class ChannelLayerWrapper:
 
 
 class ChannelLayerManager:
-    """The wrappers of the configured layers by alias, each made once, when first asked for."""
+    """The wrappers of the configured layers by alias, each made once, when first asked for.
+
+    A wrapper that was made stays, whatever becomes of the settings, until ``set`` replaces or
+    removes it: it may hold messages, and threads wait on it.
+    """
 
     def __init__(self) -> None:
         self._wrappers: dict[str, ChannelLayerWrapper] = {}
@@ -133,7 +140,7 @@ class ChannelLayerManager:
         ``UnsupportedExtension`` where the layer lacks one that CHANNELS_REQUIRED_EXTENSIONS names.
         """
         config = self._config(name)
-        return self._make(name, config, config.get("CONFIG") or {}, _is_test_or_debug())
+        return self._make(name, config, "CONFIG", _is_test_or_debug())
 
     def make_test_backend(self, name: str) -> ChannelLayerWrapper:
         """As ``make_backend``, with TEST_CONFIG, which must be there. It is nobody else's."""
@@ -142,7 +149,7 @@ class ChannelLayerManager:
             raise InvalidChannelLayerError(
                 f"CHANNEL_LAYERS[{name!r}] has no TEST_CONFIG; add the CONFIG that tests shall use"
             )
-        return self._make(name, config, config["TEST_CONFIG"], may_drop=True)
+        return self._make(name, config, "TEST_CONFIG", may_drop=True)
 
     def set(self, alias: str, layer: ChannelLayerWrapper | None) -> ChannelLayerWrapper | None:
         """Put ``layer`` in the place of ``alias`` and return the one that was there.
@@ -187,17 +194,25 @@ class ChannelLayerManager:
         return config
 
     def _make(
-        self, name: str, config: Mapping[str, Any], arguments: Mapping[str, Any], may_drop: bool
+        self, name: str, config: Mapping[str, Any], arguments: str, may_drop: bool
     ) -> ChannelLayerWrapper:
+        """A wrapper and layer of ``config``, whose key ``arguments`` has the layer's options."""
         for key in ("BACKEND", "ROUTING"):
             if key not in config:
                 raise InvalidChannelLayerError(f"CHANNEL_LAYERS[{name!r}] has no {key}; add it")
         backend = import_backend(name, config["BACKEND"])
-        try:
-            layer = backend(**arguments)
-        except TypeError as error:
+        options = config.get(arguments) or {}
+        if not isinstance(options, Mapping):
             raise InvalidChannelLayerError(
-                f"CHANNEL_LAYERS[{name!r}]: {config['BACKEND']} does not take this CONFIG: {error}"
+                f"{arguments} of CHANNEL_LAYERS[{name!r}] must be a dict of the layer's options, "
+                f"not a {type(options).__name__}"
+            )
+        try:
+            layer = backend(**options)
+        except (TypeError, ValueError) as error:
+            raise InvalidChannelLayerError(
+                f"CHANNEL_LAYERS[{name!r}]: {config['BACKEND']} does not take this {arguments}: "
+                f"{error}"
             ) from error
         if getattr(layer, "drop_rate", 0) and not may_drop:
             raise InvalidChannelLayerError(
@@ -221,12 +236,17 @@ def import_backend(name: str, path: Any) -> Any:
         )
     target = BACKEND_ALIASES.get(path, path)
     try:
-        return import_string(target)
+        backend = import_string(target)
     except ImportError as error:
         shown = repr(path) if path == target else f"{path!r} (now {target!r})"
         raise InvalidChannelLayerError(
             f"cannot import BACKEND {shown} of CHANNEL_LAYERS[{name!r}]: {error}"
         ) from error
+    if not callable(backend):
+        raise InvalidChannelLayerError(
+            f"BACKEND {path!r} of CHANNEL_LAYERS[{name!r}] is no class, but {backend!r}"
+        )
+    return backend
 
 
 def _is_test_or_debug() -> bool:

@@ -67,7 +67,7 @@ class PendingMessageStore:
         """
         if not self.active:
             raise RuntimeError("no consumer runs on this thread; send the message immediately")
-        self._local.stack[-1].append((sender, _snapshot(message)))
+        self._local.stack[-1].append((sender, _snapshot(message, {})))
 
     def send_and_flush(self, **kwargs: Any) -> None:
         """Send what the innermost consumer has left; connected to ``consumer_finished``.
@@ -118,13 +118,22 @@ class PendingMessageStore:
         return True
 
 
-def _snapshot(value: Any) -> Any:
-    """``value`` in containers of its own, since the consumer may go on to change its message."""
-    if isinstance(value, dict):
-        return {key: _snapshot(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_snapshot(item) for item in value]
-    return value
+def _snapshot(value: Any, made: dict[int, Any]) -> Any:
+    """``value`` in containers of its own, since the consumer may go on to change its message.
+
+    ``made`` holds them by the identity of their originals: one that stands in several places, or in
+    itself, is copied once.
+    """
+    if not isinstance(value, (dict, list, tuple)):
+        return value
+    if id(value) not in made:
+        if isinstance(value, dict):
+            copied = made[id(value)] = {}
+            copied.update((key, _snapshot(item, made)) for key, item in value.items())
+        else:
+            items = made[id(value)] = []
+            items.extend(_snapshot(item, made) for item in value)
+    return made[id(value)]
 
 
 pending_message_store = PendingMessageStore()

@@ -3,8 +3,8 @@
 import subprocess
 import sys
 import textwrap
-import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 from unittest.mock import Mock
@@ -27,6 +27,7 @@ from channels.asgi import (
 from channels.exceptions import InvalidChannelLayerError, UnsupportedExtension
 from channels.layers.inmemory import ChannelLayer
 from channels.routing import Router, null_consumer, route
+from tests.waiting import wait_until
 
 IN_MEMORY = "channels.layers.inmemory.ChannelLayer"
 ROOT = Path(__file__).parent.parent
@@ -73,22 +74,52 @@ def test_a_layer_is_made_from_its_settings(manager: ChannelLayerManager) -> None
     assert manager.backends == {"default": wrapper}
 
 
-def test_every_thread_gets_the_same_layer(manager: ChannelLayerManager) -> None:
+class Crowd:
+    """Eight threads that ask for the same thing, which is made while all of them wait for it."""
+
+    def __init__(self) -> None:
+        self.asking: list[int] = []
+        self.made = 0
+
+    def make(self) -> None:
+        """To be called by what is made."""
+        self.made += 1
+        wait_until(lambda: len(self.asking) == 8)
+
+    def ask(self, question: Callable[[], Any]) -> list[Any]:
+        """The threads' answers."""
+
+        def answer(number: int) -> Any:
+            self.asking.append(number)
+            return question()
+
+        with ThreadPoolExecutor(8) as pool:
+            return list(pool.map(answer, range(8)))
+
+
+def test_every_thread_gets_the_same_layer(
+    manager: ChannelLayerManager, bare: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Daphne's thread and the workers of runserver talk through one object."""
-    found: list[Any] = []
-    barrier = threading.Barrier(8)
-
-    def ask() -> None:
-        barrier.wait()
-        found.append(manager["default"].channel_layer)
-
-    threads = [threading.Thread(target=ask) for _ in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    crowd = Crowd()
+    monkeypatch.setattr(Bare, "__init__", lambda layer: crowd.make())
+    with layers(BACKEND=bare):
+        found = crowd.ask(lambda: manager["default"].channel_layer)
     assert len(found) == 8
-    assert len(set(map(id, found))) == 1
+    assert len(set(map(id, found))) == crowd.made == 1
+
+
+def test_a_layer_that_was_made_stays_whatever_becomes_of_the_settings(
+    manager: ChannelLayerManager,
+) -> None:
+    wrapper = manager["default"]
+    with layers(CONFIG={"capacity": 7}):
+        assert manager["default"] is wrapper
+        assert manager.make_backend("default").capacity == 7
+        manager.set("default", None)
+        assert manager["default"].capacity == 7
+    with override_settings(CHANNEL_LAYERS={}):
+        assert manager["default"].capacity == 7
 
 
 def test_configs_follow_the_settings(manager: ChannelLayerManager) -> None:
@@ -120,6 +151,22 @@ def test_test_backends_take_the_test_config(manager: ChannelLayerManager) -> Non
 
 def test_a_missing_test_config_is_named(manager: ChannelLayerManager) -> None:
     with layers(), pytest.raises(InvalidChannelLayerError, match="'default'.*no TEST_CONFIG"):
+        manager.make_test_backend("default")
+
+
+@pytest.mark.parametrize("config", [None, {}])
+def test_an_empty_test_config_means_the_defaults(manager: ChannelLayerManager, config: Any) -> None:
+    with override_settings(
+        CHANNEL_LAYERS={"default": {"BACKEND": IN_MEMORY, "ROUTING": [], "TEST_CONFIG": config}}
+    ):
+        assert manager.make_test_backend("default").capacity == ChannelLayer().capacity
+
+
+def test_a_wrong_test_config_is_named(manager: ChannelLayerManager) -> None:
+    with (
+        layers(TEST_CONFIG={"capacity": 0}),
+        pytest.raises(InvalidChannelLayerError, match="does not take this TEST_CONFIG: capacity"),
+    ):
         manager.make_test_backend("default")
 
 
@@ -171,7 +218,11 @@ def test_an_alias_whose_class_is_missing_is_named_with_both(
         ({"BACKEND": "no.such.Layer"}, "cannot import BACKEND 'no.such.Layer'.*'default'"),
         ({"BACKEND": "channels.layers.NoLayer"}, "cannot import BACKEND 'channels.layers.NoL"),
         ({"BACKEND": 5}, "BACKEND .*must be a dotted path in a str, not 5"),
+        ({"BACKEND": ""}, "cannot import BACKEND ''"),
+        ({"BACKEND": "channels.DEFAULT_CHANNEL_LAYER"}, "is no class, but 'default'"),
         ({"CONFIG": {"no_such_option": 1}}, "does not take this CONFIG: .*no_such_option"),
+        ({"CONFIG": {"capacity": -1}}, r"\['default'\].*this CONFIG: capacity .*not -1"),
+        ({"CONFIG": ["capacity"]}, r"CONFIG of CHANNEL_LAYERS\['default'\] must be a .*not a list"),
     ],
 )
 def test_a_wrong_layer_is_named(
@@ -303,6 +354,22 @@ def test_a_layer_states_whether_it_is_local(wrapper: ChannelLayerWrapper) -> Non
 def test_the_router_is_made_once_and_when_asked_for(wrapper: ChannelLayerWrapper) -> None:
     assert wrapper.router is wrapper.router
     assert wrapper.router.channels == {"task"}
+
+
+def test_every_thread_gets_the_same_router() -> None:
+    crowd = Crowd()
+
+    class Entry:
+        def channel_names(self) -> set[str]:
+            crowd.make()
+            return {"task"}
+
+        def match(self, message: Any) -> Any:
+            return None
+
+    wrapper = ChannelLayerWrapper(ChannelLayer(), "default", [Entry()])
+    assert len(set(map(id, crowd.ask(lambda: wrapper.router)))) == 1
+    assert crowd.made == 1
 
 
 def test_a_wrong_routing_is_an_error_of_the_router_alone() -> None:

@@ -14,7 +14,7 @@ from tests.implementations import Implementation, find_implementations
 from tests.random_routings import CHANNELS, KEYS, Custom, Supply, plain_loop
 
 #: Random routings for which one supply of patterns and values is used.
-ROUTINGS_OF_A_SUPPLY = 250
+ROUTINGS_OF_A_SUPPLY = 500
 
 # Random patterns may hold what looks like a nested set.
 pytestmark = pytest.mark.filterwarnings("ignore:Possible nested set:FutureWarning")

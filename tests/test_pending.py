@@ -180,6 +180,21 @@ def test_a_message_that_the_layer_refuses_does_not_hold_back_the_others(
     assert drain(layer, "task") == [{"number": 2}]
 
 
+def test_a_message_that_holds_itself_is_refused_as_outside_of_consumers(
+    layer: ChannelLayer,
+) -> None:
+    content: dict[str, Any] = {"number": 1}
+    content["once"] = content["twice"] = [content]
+    channel = Channel("task", channel_layer=layer)
+    with pytest.raises(TypeError) as outside:
+        channel.send(content)
+    with pytest.raises(TypeError) as inside, consuming():
+        channel.send(content)
+        channel.send({"number": 2})
+    assert str(inside.value) == str(outside.value)
+    assert drain(layer, "task") == [{"number": 2}]
+
+
 class PlainLayer:
     """A third party's layer, which nobody can wait on."""
 
