@@ -13,8 +13,14 @@ __all__ = ["DISTRIBUTION", "Conflict", "find_conflicts"]
 #: The distribution that this package belongs to.
 DISTRIBUTION = "channels-batteries"
 
-#: A line in a wheel's list of files that makes it an owner of one of our import names.
-_OWNED = re.compile(r"^(channels|daphne)/__init__\.py\b", re.MULTILINE)
+#: Where installers and distributors list files (relative to the metadata, one of them) or packages.
+_LISTS = ("RECORD", "installed-files.txt", "SOURCES.txt", "top_level.txt")
+
+#: A line of theirs that makes a distribution an owner of one of our import names.
+_OWNED = re.compile(r"^(?:\.\./)?(channels|daphne)(?:/__init__\.py\b|$)", re.MULTILINE)
+
+#: The distributions that own them whatever is listed: an editable install lists next to nothing.
+_OWNERS = ("channels", "daphne")
 
 
 class Conflict(NamedTuple):
@@ -43,18 +49,20 @@ def find_conflicts() -> list[Conflict]:
     """The conflicts among what is installed, by name of distribution."""
     found = {}
     for distribution in metadata.distributions():
+        if "Name" not in distribution.metadata:  # left behind by a broken uninstall
+            continue
         name = distribution.metadata["Name"]
-        package = _owned_package(distribution) if name else None
+        package = _owned_package(distribution, _normal(name))
         if package and _normal(name) != DISTRIBUTION:
             found[_normal(name)] = Conflict(name, distribution.version, package)
     return sorted(found.values())
 
 
-def _owned_package(distribution: metadata.Distribution) -> str | None:
-    for file in ("RECORD", "installed-files.txt", "SOURCES.txt"):
+def _owned_package(distribution: metadata.Distribution, name: str) -> str | None:
+    for file in _LISTS:
         if (text := distribution.read_text(file)) and (owned := _OWNED.search(text)):
             return owned[1]
-    return None
+    return name if name in _OWNERS else None
 
 
 def _normal(name: str) -> str:

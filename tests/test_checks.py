@@ -1,5 +1,8 @@
 """The system checks say what is wrong and what to do, and nothing where there are no layers."""
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -88,13 +91,18 @@ def test_other_orders_are_fine(apps: list[str]) -> None:
         assert check_app_order(None) == []
 
 
-@pytest.fixture
-def old_daphne(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Another distribution that owns ``daphne`` is installed."""
-    folder = tmp_path / "daphne-4.1.2.dist-info"
+def install_old_daphne(site: Path) -> None:
+    """Another distribution that owns ``daphne``."""
+    folder = site / "daphne-4.1.2.dist-info"
     folder.mkdir()
     (folder / "METADATA").write_text("Metadata-Version: 2.1\nName: daphne\nVersion: 4.1.2\n")
     (folder / "RECORD").write_text("daphne/__init__.py,sha256=x,1\n")
+
+
+@pytest.fixture
+def old_daphne(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is installed beside ours."""
+    install_old_daphne(tmp_path)
     monkeypatch.syspath_prepend(str(tmp_path))
 
 
@@ -111,3 +119,77 @@ def test_without_layers_no_check_fires(setting: Any) -> None:
     apps = ["django.contrib.contenttypes", "django.contrib.staticfiles", "channels"]
     with override_settings(CHANNEL_LAYERS=setting, INSTALLED_APPS=apps):
         assert checks.run_checks(tags=["channels"]) == []
+
+
+# The same in whole projects
+
+MANAGE = """
+import os, sys
+from django.core.management import execute_from_command_line
+os.environ["DJANGO_SETTINGS_MODULE"] = "settings"
+execute_from_command_line(sys.argv)
+"""
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """A project in which ``channels`` stands after the static files."""
+    (tmp_path / "manage.py").write_text(MANAGE)
+    (tmp_path / "settings.py").write_text(
+        'INSTALLED_APPS = ["django.contrib.staticfiles", "channels"]\nSTATIC_URL = "/static/"\n'
+    )
+    return tmp_path
+
+
+def manage_check(project: Path, layers: Any, *options: str) -> subprocess.CompletedProcess[str]:
+    """What ``manage.py check`` says of it with those CHANNEL_LAYERS."""
+    with (project / "settings.py").open("a") as settings:
+        settings.write(f"CHANNEL_LAYERS = {layers!r}\n")
+    path = f"{project}{os.pathsep}{Path(__file__).parent.parent}"
+    return subprocess.run(
+        [sys.executable, "manage.py", "check", *options],
+        cwd=project,
+        env={"PATH": os.environ["PATH"], "PYTHONPATH": path},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+
+def test_manage_py_check_tells_every_error_and_its_remedy(project: Path) -> None:
+    # Given a project with another Daphne beside ours and two wrong layers
+    install_old_daphne(project)
+    layers = {
+        "default": {"BACKEND": "no.such.Layer", "ROUTING": "no.such.routing"},
+        "other": {"BACKEND": "channels.DEFAULT_CHANNEL_LAYER"},
+    }
+    # When it is checked
+    result = manage_check(project, layers)
+    # Then each fault is told with what to do
+    assert result.returncode == 1
+    for text in (
+        "(channels.E001) The distribution 'daphne' 4.1.2 is installed beside",
+        "HINT: Run: pip uninstall daphne; pip install --force-reinstall",
+        "(channels.E004) CHANNEL_LAYERS['other'] has no ROUTING.",
+        "(channels.E005) Cannot import BACKEND 'no.such.Layer' of CHANNEL_LAYERS['default']: No mo",
+        "(channels.E005) BACKEND 'channels.DEFAULT_CHANNEL_LAYER' of CHANNEL_LAYERS['other'] is no",
+        "(channels.E006) ROUTING of CHANNEL_LAYERS['default'] cannot be used: Cannot import",
+        "(channels.W001) 'channels' stands after 'django.contrib.staticfiles' in INSTALLED_APPS",
+    ):
+        assert text in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_manage_py_check_passes_with_the_warning_of_the_order(project: Path) -> None:
+    layers = {"default": {"BACKEND": GOOD["BACKEND"], "ROUTING": []}}
+    result = manage_check(project, layers)
+    assert result.returncode == 0, result.stderr
+    assert "(channels.W001)" in result.stderr
+    assert "HINT: Move 'channels' above 'django.contrib.staticfiles'" in result.stderr
+    assert manage_check(project, layers, "--fail-level", "WARNING").returncode == 1
+
+
+def test_manage_py_check_says_nothing_of_a_project_without_layers(project: Path) -> None:
+    install_old_daphne(project)
+    result = manage_check(project, {}, "--fail-level", "WARNING")
+    assert (result.returncode, result.stderr) == (0, "")

@@ -36,6 +36,27 @@ def test_a_fork_under_another_name_is_found(site: Path) -> None:
     assert find_conflicts() == [Conflict("Some_Channels", "1.0", "channels")]
 
 
+@pytest.mark.parametrize(
+    ("record", "line"),
+    [
+        ("installed-files.txt", "../daphne/__init__.py"),
+        ("SOURCES.txt", "daphne/__init__.py"),
+        ("top_level.txt", "twisted\ndaphne"),
+    ],
+)
+def test_an_egg_of_a_linux_distribution_is_found(site: Path, record: str, line: str) -> None:
+    folder = site / "Fork-4.0.0.egg-info"
+    folder.mkdir()
+    (folder / "PKG-INFO").write_text("Metadata-Version: 2.1\nName: Fork\nVersion: 4.0.0\n")
+    (folder / record).write_text(f"setup.py\n{line}\n")
+    assert find_conflicts() == [Conflict("Fork", "4.0.0", "daphne")]
+
+
+def test_an_editable_install_is_found(site: Path) -> None:
+    install(site, "Channels", "4.2.0", "__editable__.channels-4.2.0.pth")
+    assert find_conflicts() == [Conflict("Channels", "4.2.0", "channels")]
+
+
 @pytest.mark.parametrize("name", ["channels-batteries", "Channels_Batteries"])
 def test_ours_is_no_conflict(site: Path, name: str) -> None:
     install(site, name, "1.2.0", "channels/__init__.py", "daphne/__init__.py")

@@ -150,11 +150,13 @@ def test_a_channel_that_stays_full_is_an_error_and_the_others_get_theirs() -> No
 
 
 @pytest.mark.usefixtures("impatient")
-def test_many_messages_to_a_full_channel_are_waited_for_once(
+def test_many_messages_to_full_channels_wait_once_for_each(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     layer = ChannelLayer(capacity=1)
-    layer.send("full", {})
+    full = [Channel(name, channel_layer=layer) for name in ("one", "two")]
+    for channel in full:
+        channel.send({})
     waits = []
 
     def counted(channel: str, timeout: float | None = None) -> bool:
@@ -165,8 +167,8 @@ def test_many_messages_to_a_full_channel_are_waited_for_once(
     with caplog.at_level(logging.ERROR, "django.channels"), pytest.raises(RuntimeError):
         with consuming():
             for number in range(50):
-                Channel("full", channel_layer=layer).send({"number": number})
-    assert waits == ["full"]
+                full[number % 2].send({"number": number})
+    assert waits == ["one", "two"]
     assert len(caplog.records) == 49  # the first is raised, the others are logged
 
 
