@@ -164,18 +164,23 @@ class ThreadedLayer(_ForeignLayer):
             self._layer.interrupt()
 
     def _run(self) -> None:
-        while (request := self._requests.get()) is not None and not self._stopped.is_set():
+        while (request := self._requests.get()) is not None:
+            # Read before the flag is looked at, so that no ``stop`` goes unseen in between.
+            token = getattr(self._layer, "interruption", None)
+            if self._stopped.is_set():
+                return
             channel, deferred = request
             try:
-                deliveries = self._receive_batch(channel)
+                deliveries = self._receive_batch(channel, token)
             except Exception:
                 self._reactor.callFromThread(deferred.errback, Failure())
             else:
                 self._reactor.callFromThread(deferred.callback, deliveries)
 
-    def _receive_batch(self, channel: str) -> list[Delivery]:
+    def _receive_batch(self, channel: str, token: object | None) -> list[Delivery]:
         """Wait for one message, then take along what is there already."""
-        result = self._layer.receive([channel], block=True)
+        options = {} if token is None else {"interruption": token}
+        result = self._layer.receive([channel], block=True, **options)
         if result[0] is None:
             self._pause_if_it_cannot_wait()
             return []

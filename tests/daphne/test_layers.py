@@ -164,3 +164,21 @@ def test_stopping_ends_the_thread_even_in_the_middle_of_a_receive(view):
     wait_until(one._thread.is_alive)
     one.stop()
     wait_until(lambda: not one._thread.is_alive())
+
+
+def test_no_stop_is_lost_that_comes_just_before_a_receive(view):
+    layer, begun, stopped = ChannelLayer(), threading.Event(), threading.Event()
+    receive = layer.receive
+
+    def late(*args: Any, **options: Any) -> Any:
+        begun.set()
+        stopped.wait(10)
+        return receive(*args, **options)
+
+    layer.receive = late  # type: ignore[method-assign]
+    one = view(layer, force_sync=True)
+    in_reactor(lambda: one.receive(CHANNEL) and None)
+    begun.wait(10)
+    one.stop()
+    stopped.set()
+    wait_until(lambda: not one._thread.is_alive())
