@@ -22,48 +22,7 @@ from channels.routing import (
     route,
     route_class,
 )
-
-
-def first(message: Message, **kwargs: Any) -> None:
-    """A consumer."""
-
-
-def second(message: Message, **kwargs: Any) -> None:
-    """Another consumer."""
-
-
-class Chat:
-    """A class-based consumer."""
-
-    def __init__(self, message: Message, **kwargs: Any) -> None:
-        self.message = message
-
-    @classmethod
-    def channel_names(cls) -> set[str]:
-        return {"websocket.connect", "websocket.receive"}
-
-
-class Asking:
-    """A routing object of an application's own."""
-
-    def __init__(self) -> None:
-        self.seen: list[Any] = []
-
-    def channel_names(self) -> set[str]:
-        return {"websocket.connect"}
-
-    def match(self, message: Message) -> Any:
-        self.seen.append(message)
-        return (second, {"path": message["path"]}) if "path" in message else None
-
-
-def connect(path: Any = "/", **content: Any) -> Message:
-    return Message({"path": path, **content}, "websocket.connect", None)
-
-
-def on(channel: str, **content: Any) -> Message:
-    return Message(content, channel, None)
-
+from tests.consumers import Chat, connect, first, on, second
 
 # Routes
 
@@ -236,69 +195,7 @@ def test_a_class_without_channel_names_is_refused() -> None:
         route_class(null_consumer)
 
 
-# Includes
-
-
-def test_an_include_strips_what_its_prefix_matched() -> None:
-    entry = include([route("websocket.connect", first, path="^/stream/$")], path="^/liveblog")
-    assert entry.match(connect("/liveblog/stream/")) == (first, {})
-    assert entry.match(connect("/stream/")) is None
-    assert entry.match(connect("/liveblog/liveblog/stream/")) is None
-
-
-def test_an_include_works_without_the_caret() -> None:
-    entry = include([route("websocket.connect", first, path="/stream/")], path="/liveblog")
-    assert entry.match(connect("/liveblog/stream/")) == (first, {})
-
-
-def test_the_message_itself_is_left_alone() -> None:
-    message = connect(b"/liveblog/stream/")
-    include([route("websocket.connect", first, path="^/stream/")], path="^/liveblog").match(message)
-    assert message.content == {"path": b"/liveblog/stream/"}
-
-
-def test_inner_keyword_arguments_win() -> None:
-    inner = [route("websocket.connect", first, path="(?P<room>.*)")]
-    entry = include(inner, path="/(?P<room>[a-z]+)/(?P<site>[a-z]+)/")
-    assert entry.match(connect("/outer/blog/inner")) == (first, {"room": "inner", "site": "blog"})
-
-
-def test_includes_nest() -> None:
-    inmost = [route("websocket.connect", first, path=r"^/(?P<page>\d+)$", method="^B$")]
-    entry = include([include(inmost, path="^/b")], path="^/(?P<name>a)", method="^A")
-    message = connect("/a/b/12", method="AB")
-    assert entry.match(message) == (first, {"name": "a", "page": "12"})
-    assert entry.match(connect("/a/b/12", method="AA")) is None
-
-
-def test_anchors_and_lookbehinds_see_the_stripped_value_alone() -> None:
-    inner = [
-        route("websocket.connect", first, path="(?<=a)/b"),
-        route("websocket.connect", second, path="^(?<!a)/b"),
-    ]
-    assert include(inner, path="/a").match(connect("/a/b")) == (second, {})
-
-
-def test_entries_after_a_fruitless_include_are_tried_with_the_whole_value() -> None:
-    router = Router(
-        [
-            include([route("websocket.connect", first, path="^/c")], path="^/a"),
-            route("websocket.connect", second, path="^/a/b"),
-        ]
-    )
-    assert router.match(connect("/a/b")) == (second, {})
-
-
-def test_an_include_without_prefixes_keeps_its_place() -> None:
-    router = Router(
-        [include([route("websocket.connect", first)]), route("websocket.connect", second)]
-    )
-    assert router.match(connect()) == (first, {})
-
-
-def test_an_includes_channels_are_those_inside() -> None:
-    entry = include([route("a", first), include({"b": second}), Asking()])
-    assert entry.channel_names() == {"a", "b", "websocket.connect"}
+# What a routing may be
 
 
 def test_a_routing_may_be_a_list_a_dict_or_a_path() -> None:
@@ -333,83 +230,6 @@ def test_a_wrong_routing_is_named(wrong: Any, text: str) -> None:
         Router(wrong)
     with pytest.raises(ImproperlyConfigured, match=text):
         include(wrong)
-
-
-# Routing objects of an application's own
-
-
-def test_a_custom_object_is_asked_in_its_place() -> None:
-    asking = Asking()
-    router = Router(
-        [
-            route("websocket.connect", first, path="^/first"),
-            asking,
-            route("websocket.connect", first, path="^/"),
-        ]
-    )
-    assert router.match(connect("/first")) == (first, {})
-    assert asking.seen == []
-    assert router.match(connect("/other")) == (second, {"path": "/other"})
-    assert router.channels == {"websocket.connect"}
-
-
-def test_a_custom_object_gets_the_message_itself() -> None:
-    asking = Asking()
-    message = connect("/x")
-    Router([include([asking])]).match(message)
-    assert asking.seen == [message]
-
-
-def test_a_custom_object_inside_an_include_sees_the_stripped_value() -> None:
-    # Given a custom object inside two includes
-    asking = Asking()
-    router = Router([include([include([asking], path="^/b")], path="^/(?P<outer>a)")])
-    message: Any = connect(b"/a/b/c", order=3)
-    message.user = "somebody"
-    # When a message matches
-    found = router.match(message)
-    # Then the object saw what was left, everything else of the message, and no copy of the content
-    assert found == (second, {"outer": "a", "path": "/c"})
-    (seen,) = asking.seen
-    assert isinstance(seen, Message)
-    assert (seen.get("path"), seen["order"], seen.user) == ("/c", 3, "somebody")
-    assert dict(seen.items()) == {"path": "/c", "order": 3}
-    assert message.content == {"path": b"/a/b/c", "order": 3}
-
-
-def test_what_a_custom_object_writes_inside_an_include_is_its_own() -> None:
-    class Writing(Asking):
-        def match(self, message: Message) -> Any:
-            message["path"] = 5
-            return None
-
-    message = connect("/a/b")
-    router = Router(
-        [include([Writing(), route("websocket.connect", first, path="^/b$")], path="^/a")]
-    )
-    assert router.match(message) == (first, {})
-    assert message.content == {"path": "/a/b"}
-
-
-def test_a_custom_objects_wrong_channel_is_named() -> None:
-    class Wrong(Asking):
-        def channel_names(self) -> set[str]:
-            return {"not a name"}
-
-    with pytest.raises(ImproperlyConfigured, match="routing object .*'not a name'"):
-        Router([include([Wrong()])])
-    with pytest.raises(ImproperlyConfigured, match="'not a name'"):
-        Router([]).add_route(Wrong())
-
-
-def test_a_custom_route_may_ask_its_base_class() -> None:
-    class Polite(Route):
-        def match(self, message: Any) -> Any:
-            return super().match(message) if "please" in message else None
-
-    router = Router([include([Polite("websocket.connect", first, path="^/b$")], path="^/a")])
-    assert router.match(connect("/a/b")) is None
-    assert router.match(connect("/a/b", please=True)) == (first, {})
 
 
 # Routers
