@@ -84,6 +84,23 @@ def test_without_the_autoreloader_signals_end_it_in_order(make_project, number):
     assert "Traceback" not in server.output()
 
 
+INTERRUPTED_URLS = """
+import os, signal
+os.kill(os.getpid(), signal.SIGINT)
+urlpatterns = []
+"""
+
+
+def test_ctrl_c_while_the_project_is_checked_ends_it_in_order(make_project):
+    project = make_project()
+    project.write("urls.py", INTERRUPTED_URLS)
+    server = project.serve("--noreload")
+
+    assert server.wait() == 0, server.output()
+    assert "Performing system checks" in server.output()
+    assert "Traceback" not in server.output()
+
+
 # -- The autoreloader ------------------------------------------------------------------------------
 
 

@@ -155,20 +155,9 @@ class Command(RunserverCommand):
             super().inner_run(*args, **options)
             return
         autoreload.raise_last_exception()
-        self._check_project(options)
-        layer = channel_layers[DEFAULT_CHANNEL_LAYER]
-        layer.router.check_default(http_consumer=self.get_consumer(*args, **options))
-        if options["run_worker"]:
-            self._start_workers(layer, options)
-        elif layer.local_only():
-            self.stderr.write(
-                f"--noworker leaves all messages to other processes, and channel layer {layer} is "
-                "in-memory: nothing will answer. Choose another BACKEND, or leave out --noworker."
-            )
         try:
-            self._serve(layer, options)
-        except (OSError, ListenError) as error:
-            self._give_up(error, options)
+            self._check_project(options)
+            self._run_project(*args, **options)
         except KeyboardInterrupt:
             pass  # Ctrl-C before the server has taken over the signal
         if options.get("shutdown_message"):
@@ -208,6 +197,22 @@ class Command(RunserverCommand):
         self.check_migrations()
         for connection in connections.all(initialized_only=True):
             connection.close()
+
+    def _run_project(self, *args: Any, **options: Any) -> None:
+        """Serve, with workers beside the server, until it is stopped."""
+        layer = channel_layers[DEFAULT_CHANNEL_LAYER]
+        layer.router.check_default(http_consumer=self.get_consumer(*args, **options))
+        if options["run_worker"]:
+            self._start_workers(layer, options)
+        elif layer.local_only():
+            self.stderr.write(
+                f"--noworker leaves all messages to other processes, and channel layer {layer} is "
+                "in-memory: nothing will answer. Choose another BACKEND, or leave out --noworker."
+            )
+        try:
+            self._serve(layer, options)
+        except (OSError, ListenError) as error:
+            self._give_up(error, options)
 
     def _start_workers(self, layer: ChannelLayerWrapper, options: Mapping[str, Any]) -> None:
         workers = WorkerThread(layer, WORKERS if options["use_threading"] else 1)
