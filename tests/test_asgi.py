@@ -465,6 +465,11 @@ def test_an_app_may_ask_for_a_layer_while_django_is_set_up(project: Path) -> Non
     assert printed == "('task', {})"
 
 
+def test_without_a_settings_module_its_variable_is_named(tmp_path: Path) -> None:
+    with pytest.raises(AssertionError, match="ImproperlyConfigured.* DJANGO_SETTINGS_MODULE"):
+        run(tmp_path, "from channels.asgi import get_channel_layer; get_channel_layer()")
+
+
 def test_a_project_without_layers_is_plain_django(tmp_path: Path) -> None:
     (tmp_path / "settings.py").write_text('INSTALLED_APPS = ["channels"]\n')
     printed = run(

@@ -73,6 +73,16 @@ def test_immediate_sends_do_not_wait(layer: ChannelLayer) -> None:
         assert drain(layer, "member") == [{"now": 2}]
 
 
+def test_an_immediate_send_to_a_full_channel_raises_at_once() -> None:
+    layer = ChannelLayer(capacity=1)
+    channel = Channel("task", channel_layer=layer)
+    with consuming():
+        channel.send({"number": 1}, immediately=True)
+        with pytest.raises(layer.ChannelFull):
+            channel.send({"number": 2}, immediately=True)
+    assert drain(layer, "task") == [{"number": 1}]
+
+
 def test_sends_leave_although_the_consumer_raised(layer: ChannelLayer) -> None:
     with pytest.raises(ZeroDivisionError), consuming():
         Channel("task", channel_layer=layer).send({"number": 1})
