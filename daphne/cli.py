@@ -97,7 +97,9 @@ _LIMITS = {
     "write_timeout": _Limit(_number_or_none, "S", "wait for a client that reads nothing"),
     "response_write_limit": _Limit(_count, "BYTES", "what may wait for a slow HTTP client"),
     "half_close_grace": _Limit(_number, "S", "wait for answers once a client's side is closed"),
-    "websocket_handshake_timeout": _Limit(_number_or_none, "S", "wait for a handshake's request"),
+    "websocket_handshake_timeout": _Limit(
+        _number_or_none, "S", "wait for the answer to a handshake, if that is shorter"
+    ),
     "websocket_max_frame": _Limit(_count, "BYTES", "length of a WebSocket frame"),
     "websocket_max_message": _Limit(_count, "BYTES", "length of a WebSocket message, inflated"),
     "websocket_max_fragments": _Limit(_count, "N", "frames of a WebSocket message"),

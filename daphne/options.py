@@ -114,8 +114,9 @@ class Options:
     #: Seconds that the application has to accept or refuse a handshake.
     websocket_connect_timeout: float | None = 20.0
 
-    #: Seconds for the request of the handshake to arrive.
-    websocket_handshake_timeout: float | None = 5.0
+    #: The same limit by its other name; of two the shorter one counts. ``daphne.server`` sets it
+    #: to 5 by default, which the ``daphne`` command leaves to ``--websocket-connect-timeout``.
+    websocket_handshake_timeout: float | None = None
 
     #: Seconds of silence after which a ping is sent; None or 0: no pings.
     ping_interval: float | None = 20.0

@@ -174,7 +174,8 @@ class WebSocketCore(Core):
                 head.server,
             )
         )
-        self._arm("connect", options.websocket_connect_timeout)
+        limits = (options.websocket_connect_timeout, options.websocket_handshake_timeout)
+        self._arm("connect", min((limit for limit in limits if limit is not None), default=None))
 
     def _accept(self, handshake: Handshake, reply: Reply) -> None:
         options = self.context.options

@@ -148,6 +148,15 @@ def test_a_silent_application_is_a_503() -> None:
     assert driver.code == 1006
 
 
+@pytest.mark.parametrize("connect, handshake", [(7.0, 20.0), (20.0, 7.0), (None, 7.0)])
+def test_the_shorter_limit_of_a_handshake_counts(connect: float | None, handshake: float) -> None:
+    driver = Driver(websocket_connect_timeout=connect, websocket_handshake_timeout=handshake)
+    driver.advance(6.9)
+    assert driver.written == b""
+    driver.advance(0.2)
+    assert status(driver) == 503
+
+
 def test_an_answer_after_the_refusal_is_too_late() -> None:
     driver = Driver(websocket_connect_timeout=7.0).advance(8)
     written = driver.take()
