@@ -222,9 +222,7 @@ def consumer_name(consumer: Any) -> str:
 
 
 def _match(table: Any, message: Any) -> Match | None:
-    result: Match | None = table.match(
-        message.channel.name, getattr(message, "content", message), message
-    )
+    result: Match | None = table.match(message.channel.name, message.content, message)
     return result
 
 

@@ -1,5 +1,6 @@
 """Layers come from the settings, once for each alias, without the project's routing."""
 
+import copy
 import subprocess
 import sys
 import textwrap
@@ -344,6 +345,10 @@ def test_an_attribute_of_a_wrapper_goes_before_the_layers(wrapper: ChannelLayerW
 def test_a_wrappers_text_is_alias_and_class(wrapper: ChannelLayerWrapper) -> None:
     kind = type(wrapper.channel_layer)
     assert str(wrapper) == f"default ({kind.__module__}.ChannelLayer)"
+
+
+def test_a_wrapper_can_be_copied(wrapper: ChannelLayerWrapper) -> None:
+    assert copy.copy(wrapper).channel_layer is wrapper.channel_layer
 
 
 def test_a_layer_states_whether_it_is_local(wrapper: ChannelLayerWrapper) -> None:

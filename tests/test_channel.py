@@ -28,6 +28,15 @@ def test_a_channel_sends_at_once_outside_of_consumers(layer: ChannelLayer) -> No
     assert layer.receive(["task"]) == ("task", {"id": 1})
 
 
+def test_a_layer_that_is_given_is_used_although_it_counts_as_empty() -> None:
+    class Empty(ChannelLayer):
+        def __len__(self) -> int:
+            return 0
+
+    layer = Empty()
+    assert Channel("task", channel_layer=layer).channel_layer is layer
+
+
 def test_a_name_in_bytes_becomes_a_str(layer: ChannelLayer) -> None:
     assert Channel(b"task", channel_layer=layer).name == "task"
     assert Group(b"room", channel_layer=layer).name == "room"

@@ -222,6 +222,7 @@ def test_a_dict_may_name_consumers_by_their_path() -> None:
         (None, "not None"),
         ([first], "cannot stand in a routing list.*route()"),
         ([["nested"]], "cannot stand in a routing list"),
+        ([Chat], "cannot stand in a routing list.*route_class()"),
         (["tests.routing.channel_routing"], "cannot stand in a routing list.*include()"),
     ],
 )
@@ -253,6 +254,15 @@ def test_an_added_route_is_matched_and_listened_to() -> None:
     assert router.match(on("other")) == (second, {})
     assert router.root.match(on("other")) == (second, {})
     assert len(router.root.routing) == 2
+
+
+def test_channels_are_replaced_and_never_changed_under_those_who_go_through_them() -> None:
+    router = Router([route("task", first)])
+    for add in (lambda: router.add_route(route("other", first)), router.check_default):
+        before = router.channels
+        kept = set(before)
+        add()
+        assert router.channels > before == kept
 
 
 def test_adding_a_route_leaves_the_applications_list_alone() -> None:
