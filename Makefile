@@ -21,6 +21,8 @@ $(BIN)/python:
 	$(BIN)/python -m pip install --quiet --upgrade pip
 
 # The editable install: pure Python through the mapping, extensions built beside their sources.
+# Without setuptools' banner on such installs, which looks like a failure.
+$(VENV)/.installed: export PYTHONWARNINGS := ignore:Editable installation
 $(VENV)/.installed: $(BIN)/python pyproject.toml setup.py $(EXTENSION_SOURCES)
 	CHANNELS_REQUIRE_EXTENSIONS=1 $(BIN)/python -m pip install --quiet --editable '.[all]'
 	@touch $@
@@ -32,7 +34,7 @@ $(VENV)/.tests-installed: $(VENV)/.installed tests/requirements.txt
 .PHONY: demo
 demo: $(VENV)/.installed ## Run the chat example on http://127.0.0.1:8000/ (PORT=... for another)
 	$(BIN)/python examples/chat/manage.py migrate --verbosity 0
-	@echo "Chat: open http://127.0.0.1:$(PORT)/ in two tabs; Ctrl-C ends it."
+	@echo "Chat: open http://127.0.0.1:$(PORT)/ in two tabs; Ctrl-C ends it. (Another port: make demo PORT=8001)"
 	@exec $(BIN)/python examples/chat/manage.py runserver --noreload 127.0.0.1:$(PORT)
 
 .PHONY: servers
@@ -70,4 +72,4 @@ clean: ## Remove what these commands made
 	rm -rf $(VENV) .venv-* build dist *.egg-info _speedups/*.so node_modules tests/output
 	rm -rf .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
-	rm -f examples/chat/db.sqlite3
+	rm -f examples/chat/db.sqlite3*
