@@ -230,7 +230,8 @@ class Server:
 
     def _abort_rest(self) -> None:
         """Drop the connections that did not finish in time, or when a second signal came."""
-        logger.warning("Dropping %d connections that did not finish", len(self.factory))
+        if len(self.factory):
+            logger.warning("Dropping %d connections that did not finish", len(self.factory))
         self.factory.abort()
 
     def _closed(self, _: object, timeout: Any, done: "Deferred[None]") -> None:

@@ -84,6 +84,17 @@ def test_without_the_autoreloader_signals_end_it_in_order(make_project, number):
     assert "Traceback" not in server.output()
 
 
+def test_a_signal_that_comes_twice_drops_no_connections_where_there_are_none(make_project):
+    server = make_project().serve("--noreload")
+    server.url()
+
+    server.signal(signal.SIGTERM)
+    server.signal(signal.SIGTERM)
+
+    assert server.wait() == 0, server.output()
+    assert "Dropping" not in server.output()
+
+
 INTERRUPTED_URLS = """
 import os, signal
 os.kill(os.getpid(), signal.SIGINT)
