@@ -7,12 +7,10 @@ and that choice is the application's. Everything here runs in the reactor's thre
 """
 
 import importlib
-import threading
 from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar
 
 from twisted.internet.defer import Deferred, execute, fail, succeed
-from twisted.python import threadable
 
 from channels.layers.entries import Delivery, Received
 from channels.layers.waiting import Waiter
@@ -60,12 +58,11 @@ class DeferredWaiter(Waiter, Generic[T]):
         """Have the reactor try again in its next turn.
 
         Not within this call, even in the reactor's thread: what a Deferred triggers must not run in
-        the middle of somebody's ``send``.
+        the middle of somebody's ``send``. Nor by ``callLater`` there: the call may come from a
+        signal handler, which ``callLater`` does not bear, and which may have interrupted the wait
+        for events that it has to end.
         """
-        if threading.get_ident() == threadable.ioThread:
-            self._reactor.callLater(0, self._try)
-        else:
-            self._reactor.callFromThread(self._try)
+        self._reactor.callFromThread(self._try)
         return True
 
     def _try(self) -> None:

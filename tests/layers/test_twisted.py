@@ -1,5 +1,7 @@
 """What the Twisted forms do beyond the demands of the conformance kit."""
 
+import subprocess
+import sys
 from typing import Any
 
 import pytest
@@ -64,6 +66,35 @@ def test_many_wake_ups_of_one_deferred_do_no_harm() -> None:
         layer.interrupt()
     wait_until(lambda: len(received) == 50)
     assert [delivery.message["n"] for delivery in received] == list(range(50))
+
+
+SIGNALLED = """
+import os, signal, threading
+from twisted.internet import reactor
+from channels.layers.inmemory import ChannelLayer
+
+layer = ChannelLayer()
+received = []
+signal.signal(signal.SIGUSR1, lambda number, frame: layer.interrupt())
+
+def start():
+    layer.receive_twisted(["chat"]).addCallback(received.append).addCallback(lambda _: end())
+    threading.Timer(0.2, os.kill, [os.getpid(), signal.SIGUSR1]).start()
+
+def end():
+    late.cancel()
+    reactor.stop()
+
+late = reactor.callLater(20, reactor.stop)
+reactor.callWhenRunning(start)
+reactor.run(installSignalHandlers=False)
+assert received == [(None, None)], received
+"""
+
+
+def test_a_signal_handler_in_the_thread_of_the_reactor_interrupts() -> None:
+    """Nothing but the interrupt itself ends the reactor's sleep there."""
+    subprocess.run([sys.executable, "-c", SIGNALLED], check=True, timeout=60)
 
 
 def test_no_channels_give_nothing_at_once() -> None:
