@@ -7,6 +7,7 @@ asyncio forms of a waiter are in ``twisted`` and ``asyncio``; this module knows 
 
 import math
 import threading
+from collections import OrderedDict
 from collections.abc import Iterable
 
 __all__ = ["Listening", "ThreadWaiter", "Waiter", "WaitingLine"]
@@ -96,7 +97,9 @@ class WaitingLine:
     __slots__ = ("lines",)
 
     def __init__(self) -> None:
-        self.lines: dict[str, dict[Waiter, None]] = {}
+        #: OrderedDicts, since thousands of senders may wait for one full channel, and a dict that
+        #: is served from the front has to look for its first key.
+        self.lines: dict[str, OrderedDict[Waiter, None]] = {}
 
     def add(self, waiter: Waiter, names: tuple[str, ...]) -> None:
         """Put ``waiter`` at the end of the line of each name.
@@ -108,7 +111,10 @@ class WaitingLine:
             return  # it kept its place
         waiter.line, waiter.names = self, names
         for name in names:
-            self.lines.setdefault(name, {})[waiter] = None
+            line = self.lines.get(name)
+            if line is None:
+                line = self.lines[name] = OrderedDict()
+            line[waiter] = None
 
     def remove(self, waiter: Waiter) -> str | None:
         """Take ``waiter`` out.
@@ -133,7 +139,3 @@ class WaitingLine:
         self.remove(waiter)
         waiter.owed = name
         return waiter
-
-    def names(self) -> list[str]:
-        """The names that somebody waits for."""
-        return list(self.lines)

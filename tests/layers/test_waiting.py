@@ -22,13 +22,13 @@ def test_a_line_serves_in_order_and_takes_out_of_all_lines() -> None:
     first, second = Waiter(), Waiter()
     line.add(first, ("a", "b"))
     line.add(second, ("b",))
-    assert sorted(line.names()) == ["a", "b"]
+    assert sorted(line.lines) == ["a", "b"]
     assert line.next("b") is first
     assert first.owed == "b"
     assert line.next("a") is None
     assert line.next("b") is second
     assert line.next("b") is None
-    assert line.names() == []
+    assert not line.lines
 
 
 def test_a_waiter_keeps_its_place_when_it_asks_again() -> None:

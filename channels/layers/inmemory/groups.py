@@ -4,6 +4,7 @@ Members are kept by their queue, since a group send writes one entry for all the
 interface server.
 """
 
+from collections import OrderedDict
 from collections.abc import Iterator
 
 from channels.codec import MAX_TARGETS
@@ -24,7 +25,9 @@ class Members:
         self.group = group
         self.queue = queue
         self.scheduled = False
-        self._deadlines: dict[str, float] = {}
+        # An OrderedDict finds its first key at once; a dict that was emptied from the front has to
+        # look for it, which makes many members that expire one after the other a quadratic matter.
+        self._deadlines: OrderedDict[str, float] = OrderedDict()
         self._packed: list[tuple[str, ...]] | None = None
 
     def __bool__(self) -> bool:

@@ -1,5 +1,7 @@
 """Members by group and by queue."""
 
+import time
+
 from channels.layers.inmemory.groups import Groups
 
 
@@ -43,6 +45,20 @@ def test_memberships_end_at_their_latest_deadline() -> None:
     assert _channels(groups, "all") == {"serv!a"}
     groups.expire(15.0)
     assert _channels(groups, "all") == set()
+
+
+def test_members_that_expire_together_cost_no_more_each_than_few_do() -> None:
+    def seconds_each(count: int) -> float:
+        groups = Groups()
+        for number in range(count):
+            groups.add("all", "serv!", str(number), 10.0)
+        begin = time.thread_time()
+        groups.expire(10.0)
+        assert not groups.members("all")
+        return (time.thread_time() - begin) / count
+
+    few, many = (min(seconds_each(count) for _ in range(3)) for count in (2_000, 40_000))
+    assert many < 5 * few
 
 
 def test_an_evicted_queue_leaves_all_groups_and_only_it() -> None:
