@@ -9,23 +9,23 @@ for writers of layers, and ``channels.layers.conformance`` tests what they wrote
 
 import functools
 import importlib
-import math
+import os
 import random
 import re
 import time
 import warnings
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+import weakref
+from collections.abc import Collection, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from channels import codec, names
 from channels.exceptions import ChannelFull, InvalidStoredMessage, MessageTooLarge
+from channels.layers.blocking import Blocking
 from channels.layers.capacity import check_capacity, compile_capacities, match_capacity
 from channels.layers.entries import Delivery, Extensions, Received, Stored
 from channels.layers.extensions import require_extension
-from channels.layers.primitives import Primitives
 from channels.layers.statistics import DropCounter
-from channels.layers.waiting import Listening, ThreadWaiter, Waiter
+from channels.layers.waiting import Listening, Waiter
 
 if TYPE_CHECKING:
     from twisted.internet.defer import Deferred
@@ -43,6 +43,18 @@ _DELIVERIES = 100
 _LISTENINGS = 256
 
 
+#: The layers of this process, which have to be told of a fork.
+_layers: "weakref.WeakSet[BaseChannelLayer]" = weakref.WeakSet()
+
+
+def _tell_layers_of_fork() -> None:
+    for layer in list(_layers):
+        layer._after_fork()
+
+
+os.register_at_fork(after_in_child=_tell_layers_of_fork)
+
+
 @functools.lru_cache(maxsize=4096)
 def _address(channel: str) -> tuple[str, tuple[str, ...]]:
     """Check the name; returns its queue and its targets."""
@@ -56,7 +68,7 @@ def _twisted() -> Any:
     return importlib.import_module("channels.layers.twisted")
 
 
-class BaseChannelLayer(Primitives):
+class BaseChannelLayer(Blocking):
     """The base of all channel layers (ASGI spec, Specification Details).
 
     ``expiry``: seconds until an unread message expires.
@@ -81,6 +93,10 @@ class BaseChannelLayer(Primitives):
     #: in layers that outlive the process that made it.
     announcement_expiry = 60.0
 
+    #: What a receive's list of channels becomes; a backend that prepares something of its own for
+    #: each list, such as packed commands, puts a subclass here.
+    listening_type: type[Listening] = Listening
+
     #: The extensions that layers of this class have.
     provides: tuple[str, ...] = ("groups", "flush", "statistics", "twisted", "asyncio")
 
@@ -94,6 +110,7 @@ class BaseChannelLayer(Primitives):
         message_limit: int = codec.DEFAULT_LIMIT,
         drop_rate: float = 0.0,
     ) -> None:
+        super().__init__()
         for name, seconds in (("expiry", expiry), ("group_expiry", group_expiry)):
             if not seconds > 0:
                 raise ValueError(f"{name} must be a positive number of seconds, not {seconds!r}")
@@ -106,11 +123,9 @@ class BaseChannelLayer(Primitives):
         self.message_limit = message_limit
         self.drop_rate = drop_rate
         self.extensions = Extensions(self.provides)
-        #: Changes with every ``interrupt``; see there.
-        self.interruption = object()
         self._drops = DropCounter()
-        self._blocked: dict[Waiter, None] = {}
         self._listenings: dict[tuple[str, ...], Listening] = {}
+        _layers.add(self)
 
     # Sending and receiving
 
@@ -121,14 +136,11 @@ class BaseChannelLayer(Primitives):
         cannot be sent, and ``ValueError`` for the reserved key.
         """
         queue, targets = self._address(channel)
-        body = self._encode(message)
-        if self.drop_rate and self._drops_on_purpose(queue, 1):
+        body = self._encode(message, queue)
+        if self.drop_rate and self._drops_on_purpose(queue):
             return
         if not self._push(queue, targets, body):
-            raise self.ChannelFull(
-                f"channel {queue!r} is at its capacity of {self.get_capacity(queue)} message(s): "
-                "its reader is slower than its senders, or not there"
-            )
+            raise self._refusal(queue)
 
     def receive(
         self,
@@ -151,11 +163,15 @@ class BaseChannelLayer(Primitives):
             return None, None
         if interruption is not None and interruption is not self.interruption:
             return None, None
-        received = self._received(listening)
-        if received is None and block:
-            token = interruption or self.interruption
-            received = self._block(lambda w: self._received(listening, w), timeout, token)
-        return received or (None, None)
+        if not block:
+            return self._received(listening) or (None, None)
+        token = interruption or self.interruption
+        deadline = None if timeout is None else time.monotonic() + timeout
+        while (stored := self._await_one(listening, deadline, token)) is not None:
+            received = self._opened(stored)
+            if received is not None:
+                return received
+        return None, None
 
     def receive_many(self, channels: Collection[str], block: bool = False) -> Received:
         """The old name of ``receive``."""
@@ -177,31 +193,13 @@ class BaseChannelLayer(Primitives):
             if not self._exists(name):
                 return name
 
-    def interrupt(self) -> None:
-        """Make every receive of this layer object that is blocked return ``(None, None)``. No
-        message is lost.
-
-        Takes no lock, so it may be called in a signal handler and by any thread. It has no effect
-        on receives that begin later. A loop that ends by a flag would miss an interrupt that comes
-        after it looked at the flag and before it blocks; so it reads the token first::
-
-            while True:
-                token = layer.interruption
-                if self.stopped:  # set before interrupt() is called
-                    break
-                channel, message = layer.receive(channels, block=True, interruption=token)
-        """
-        self.interruption = object()
-        for waiter in list(self._blocked):
-            waiter.notify()
-
     def wait_for_room(self, channel: str, timeout: float | None = None) -> bool:
         """Block until a send to ``channel`` may succeed.
 
         False after ``timeout`` seconds (None: no limit).
         """
-        queue, _ = self._address(channel)
-        return bool(self._block(lambda waiter: self._room(queue, waiter) or None, timeout, None))
+        deadline = None if timeout is None else time.monotonic() + timeout
+        return self._await_room(self._address(channel)[0], deadline)
 
     # Groups
 
@@ -234,8 +232,8 @@ class BaseChannelLayer(Primitives):
         Raises what ``send`` raises, but never ``ChannelFull``.
         """
         names.check_group_name(group)
-        body = self._encode(message)
-        if self.drop_rate and self._drops_on_purpose(group, 1):
+        body = self._encode(message, group)
+        if self.drop_rate and self._drops_on_purpose(group):
             return
         for queue, targets in self._push_group(group, body):
             self._drops.add(queue, targets, "it was full when a group was sent to")
@@ -373,6 +371,14 @@ class BaseChannelLayer(Primitives):
 
     # Inner workings
 
+    def _after_fork(self) -> None:
+        """Called in the child of a fork, whose only thread is the one that forked.
+
+        A backend lets go of what belongs to the parent: locks, connections, registrations.
+        """
+        self._blocked = {}
+        self._drops = DropCounter()
+
     def _address(self, channel: str) -> tuple[str, tuple[str, ...]]:
         """The queue of a channel that is sent to, and its targets.
 
@@ -383,11 +389,26 @@ class BaseChannelLayer(Primitives):
             names.check_channel_name(channel)
         return _address(channel)
 
-    def _encode(self, message: dict[str, Any]) -> bytes:
+    def _encode(self, message: dict[str, Any], name: str) -> bytes:
+        """The body to store; ``name`` is the queue or the group that it is sent to.
+
+        A backend that encrypts does it here, and binds the body to that name.
+        """
         body = codec.encode(message, self.message_limit)
         if RESERVED_KEY in message:
             raise ValueError(f"the message key {RESERVED_KEY!r} is reserved for layers; rename it")
         return body
+
+    def _decode(self, body: bytes, queue: str) -> dict[str, Any]:
+        """The message of a body that was taken from ``queue``; raises ``InvalidStoredMessage``."""
+        return codec.decode(body)
+
+    def _refusal(self, queue: str) -> Exception:
+        """What a send raises where ``_push`` said no."""
+        return self.ChannelFull(
+            f"channel {queue!r} is at its capacity of {self.get_capacity(queue)} message(s): "
+            "its reader is slower than its senders, or not there"
+        )
 
     def _listening(self, channels: Collection[str]) -> Listening:
         """The checked form of the argument of a receive; the same for the same names."""
@@ -398,7 +419,7 @@ class BaseChannelLayer(Primitives):
             return self._listenings[key]
         except (KeyError, TypeError):  # unknown, or a name that cannot be hashed
             names.check_channel_names(key, receive=True)
-        return self._remembered(Listening(key))
+        return self._remembered(self.listening_type(key))
 
     def _remembered(self, listening: Listening) -> Listening:
         queues = listening.queues
@@ -413,66 +434,48 @@ class BaseChannelLayer(Primitives):
     ) -> tuple[str, dict[str, Any]] | None:
         """The next message that can be decoded, for one target."""
         while (stored := self._take_one(listening, waiter)) is not None:
-            queue, targets, body = stored
-            try:
-                message = codec.decode(body)
-            except InvalidStoredMessage as error:
-                self._drop_damaged(stored, error)
-            else:
-                return (queue + targets[0] if targets else queue), message
+            received = self._opened(stored)
+            if received is not None:
+                return received
         return None
+
+    def _opened(self, stored: Stored) -> tuple[str, dict[str, Any]] | None:
+        """Full name and message of an entry for one target; None where it had to be dropped."""
+        queue, targets, body = stored
+        try:
+            message = self._decode(body, queue)
+        except InvalidStoredMessage as error:
+            self._drop_damaged(stored, error)
+            return None
+        return (queue + targets[0] if targets else queue), message
 
     def _deliveries(
         self, listening: Listening, waiter: Waiter | None, limit: int
     ) -> list[Delivery]:
         """The next entries, up to ``limit``, without those that cannot be decoded."""
-        deliveries: list[Delivery] = []
-        while not deliveries and (taken := self._take(listening, limit, waiter)):
-            for stored in taken:
-                queue, targets, body = stored
-                try:
-                    deliveries.append(Delivery(queue, targets, codec.decode(body)))
-                except InvalidStoredMessage as error:
-                    self._drop_damaged(stored, error)
+        while taken := self._take(listening, limit, waiter):
+            deliveries = self._delivered(taken)
+            if deliveries:
+                return deliveries
+        return []
+
+    def _delivered(self, taken: Iterable[Stored]) -> list[Delivery]:
+        """What an interface server gets of entries that were taken."""
+        deliveries = []
+        for stored in taken:
+            queue, targets, body = stored
+            try:
+                deliveries.append(Delivery(queue, targets, self._decode(body, queue)))
+            except InvalidStoredMessage as error:
+                self._drop_damaged(stored, error)
         return deliveries
 
     def _drop_damaged(self, stored: Stored, error: InvalidStoredMessage) -> None:
         queue, targets, _ = stored
         self._drops.add(queue, len(targets) or 1, f"its bytes are invalid: {error}")
 
-    def _drops_on_purpose(self, queue: str, count: int) -> bool:
+    def _drops_on_purpose(self, name: str) -> bool:
         if random.random() >= self.drop_rate:
             return False
-        self._drops.add(queue, count, f"drop_rate is {self.drop_rate}")
+        self._drops.add(name, 1, f"drop_rate is {self.drop_rate}")
         return True
-
-    def _block(
-        self, attempt: Callable[[Waiter], Any], timeout: float | None, token: object | None
-    ) -> Any:
-        """Repeat ``attempt`` at each wake-up until it gives a value.
-
-        None after ``timeout`` or an interruption; ``token`` is the ``interruption`` that may not
-        change, None where interruptions do not matter.
-        """
-        deadline = math.inf if timeout is None else time.monotonic() + timeout
-        waiter = ThreadWaiter()
-        with self._waiting(waiter):
-            while token is None or token is self.interruption:
-                value = attempt(waiter)
-                if value is not None:
-                    return value
-                left = deadline - time.monotonic()
-                if left <= 0:
-                    return None
-                waiter.wait(left if waiter.look_again is None else min(left, waiter.look_again))
-        return None
-
-    @contextmanager
-    def _waiting(self, waiter: Waiter) -> Iterator[None]:
-        """Have ``interrupt`` know ``waiter`` while it waits, and withdraw it afterwards."""
-        self._blocked[waiter] = None
-        try:
-            yield
-        finally:
-            self._blocked.pop(waiter, None)
-            self._withdraw(waiter)

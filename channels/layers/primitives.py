@@ -24,9 +24,10 @@ class Primitives(abc.ABC):
 
     The methods that take a *waiter* either succeed or, in the same step, arrange that
     ``waiter.notify()`` is called when trying again is worthwhile, so that nothing can slip between
-    looking and waiting. ``notify`` may not be called with a lock held that the waiter's owner might
-    take. A waiter woken for nothing looks again; one that is no longer interested is withdrawn, and
-    then a wake-up that it was given has to go to another waiter that it may concern.
+    looking and waiting. ``notify`` may be called in a signal handler, but not with a lock held that
+    the waiter's owner might take. A waiter woken for nothing looks again; one that is no longer
+    interested is withdrawn, and then a wake-up that it was given has to go to another waiter that
+    it may concern.
     """
 
     @abc.abstractmethod
@@ -101,14 +102,17 @@ class Primitives(abc.ABC):
         raise self._lacks("groups")
 
     def _announce(self, listener: str, channels: frozenset[str]) -> None:
-        """Keep what ``listener`` listens to, where every client sees it.
+        """Keep what ``listener`` listens to, where every client sees it; an empty set withdraws it.
 
-        Nothing withdraws the listener.
+        Forgotten after ``announcement_expiry`` seconds, unless the layer dies with the process.
         """
         raise NotImplementedError(f"{type(self).__name__} does not publish listeners")
 
     def _is_listened_to(self, queue: str) -> bool:
-        """Whether some listener announced ``queue``; True where this is unknown."""
+        """Whether some listener announced ``queue``; True where this is unknown.
+
+        A cheap local read: interface servers ask in the reactor.
+        """
         return True
 
     def _lacks(self, extension: str) -> UnsupportedExtension:

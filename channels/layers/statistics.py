@@ -35,11 +35,14 @@ class Tally:
         #: Events in that tenth.
         self.count = 0
         self._before = 0
-        self._recent: deque[tuple[int, int]] = deque(maxlen=_SLOTS - 1)
+        # Made when needed: an empty deque takes 600 bytes, and most channels are used once.
+        self._recent: deque[tuple[int, int]] | tuple[()] = ()
 
     def turn_to(self, slot: int) -> None:
         """Close the present tenth of a second and begin ``slot``."""
         if self.count:
+            if not self._recent:
+                self._recent = deque(maxlen=_SLOTS - 1)
             self._recent.append((self.slot, self.count))
             self._before += self.count
         self.slot, self.count = slot, 0
@@ -88,7 +91,9 @@ class DropCounter:
 
     def __init__(self) -> None:
         self.total = 0
-        self._lock = threading.Lock()
+        # Entered again where a finaliser that runs in here drops a message too; the worst of it is
+        # a count that is one short.
+        self._lock = threading.RLock()
         self._logged: dict[tuple[str, str], float] = {}
 
     def add(self, channel: str, count: int, reason: str) -> None:

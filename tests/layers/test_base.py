@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from channels.exceptions import ChannelFull, UnsupportedExtension
+from channels.exceptions import ChannelFull, InvalidStoredMessage, UnsupportedExtension
 from channels.layers.base import BaseChannelLayer
 from channels.layers.entries import Extensions, Received, Stored
 from channels.layers.inmemory import ChannelLayer
@@ -123,6 +123,46 @@ def test_bytes_that_are_no_message_are_dropped_counted_and_logged(
     assert "its bytes are invalid" in caplog.text
 
 
+class Sealed(ChannelLayer):
+    """Stores bodies that nobody can read without knowing where they were sent to."""
+
+    def _encode(self, message: dict[str, Any], name: str) -> bytes:
+        return f"{name}:".encode() + super()._encode(message, name)[::-1]
+
+    def _decode(self, body: bytes, queue: str) -> dict[str, Any]:
+        name, _, sealed = body.partition(b":")
+        if name.decode() not in {queue, "group"}:
+            raise InvalidStoredMessage("it was sealed for another channel")
+        return super()._decode(sealed[::-1], queue)
+
+
+def test_a_backend_may_seal_what_it_stores() -> None:
+    layer = Sealed()
+    layer.group_add("group", "chat!a")
+    layer.send("chat!a", {"n": 1})
+    layer.send_group("group", {"n": 2})
+    moved = layer._take(layer._listening(["chat!"]), 10)
+    for queue in ("chat!", "other!"):
+        for _, targets, body in moved:
+            layer._push(queue, targets, body)
+    assert layer.receive(["chat!"]) == ("chat!a", {"n": 1})
+    assert layer.receive(["chat!"], True) == ("chat!a", {"n": 2})
+    (delivery,) = in_reactor(layer.receive_deliveries_twisted, ["other!"])
+    assert delivery == ("other!", ("a",), {"n": 2})
+    assert layer.drops == 1
+
+
+def test_a_backend_may_prepare_lists_of_channels() -> None:
+    class Packed(Listening):
+        __slots__ = ()
+
+    class Packing(ChannelLayer):
+        listening_type = Packed
+
+    listening = Packing()._listening(["a", "b"])
+    assert type(listening) is Packed
+
+
 def test_a_drop_rate_drops_its_share_and_counts_it() -> None:
     layer = ChannelLayer(capacity=1000, drop_rate=0.5)
     for _ in range(1000):
@@ -193,7 +233,7 @@ def test_an_interrupt_does_not_take_the_lock() -> None:
     thread = threading.Thread(target=lambda: received.append(layer.receive(["chat"], True)))
     thread.start()
     wait_until(lambda: layer._blocked)
-    with layer._lock:
+    with layer._section:
         layer.interrupt()
     thread.join(10)
     assert received == [(None, None)]

@@ -6,9 +6,8 @@ given when it is released.
 """
 
 import re
-import threading
 import time
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Callable, Mapping
 from typing import TypeVar
 
@@ -18,6 +17,7 @@ from channels.layers.entries import Stored
 from channels.layers.inmemory.agenda import Agenda
 from channels.layers.inmemory.groups import Groups
 from channels.layers.inmemory.queues import Counters, Queue
+from channels.layers.inmemory.section import Section
 from channels.layers.statistics import Tally, count_in, statistics
 from channels.layers.waiting import Listening, Waiter, WaitingLine
 
@@ -30,12 +30,12 @@ T = TypeVar("T")
 _REMEMBERED = 10_000
 
 
-def _remember(memory: dict[str, T], name: str, value: T) -> None:
+def _remember(memory: OrderedDict[str, T], name: str, value: T) -> None:
     """Set ``memory[name]``; past the bound the name that was set the longest ago is forgotten."""
-    memory.pop(name, None)
-    while len(memory) >= _REMEMBERED:
-        del memory[next(iter(memory))]
     memory[name] = value
+    memory.move_to_end(name)
+    if len(memory) > _REMEMBERED:
+        memory.popitem(last=False)
 
 
 class ChannelLayer(BaseChannelLayer):
@@ -66,14 +66,17 @@ class ChannelLayer(BaseChannelLayer):
             drop_rate=drop_rate,
         )
         self._clock = clock
-        self._lock = threading.Lock()
+        self._start()
+
+    def _start(self) -> None:
+        self._section = Section()
         self._woken: deque[Waiter] = deque()
         self._readers = WaitingLine()
         self._senders = WaitingLine()
         self._messages = Tally()
         self._full = Tally()
-        self._counters: dict[str, Counters] = {}
-        self._passing_counters: dict[str, Counters] = {}
+        self._counters: OrderedDict[str, Counters] = OrderedDict()
+        self._passing_counters: OrderedDict[str, Counters] = OrderedDict()
         self._announced: dict[str, frozenset[str]] = {}
         self._reset()
 
@@ -83,16 +86,32 @@ class ChannelLayer(BaseChannelLayer):
         self._groups = Groups()
         self._pending = 0
         self._epoch = names.random_part()
-        self._evictions: dict[str, int] = {}
+        self._evictions: OrderedDict[str, int] = OrderedDict()
+
+    def _after_fork(self) -> None:
+        """Begin empty in the child, which is another process and so has another store.
+
+        A copy of the parent's messages would be delivered twice, and its lock may be held by a
+        thread that does not exist here.
+        """
+        super()._after_fork()
+        self._start()
 
     # Entries
 
     def _push(self, queue: str, targets: tuple[str, ...], body: bytes) -> bool:
-        with self._lock:
-            now = self._now()
-            accepted = self._append(queue, targets, body, now)
-            if not accepted:
-                count_in(now, self._full, self._store[queue].counters.full)
+        section = self._section
+        with section.lock:
+            if section.busy:
+                raise section.refuse()
+            section.busy = True
+            try:
+                now = self._now()
+                accepted = self._append(queue, targets, body, now)
+                if not accepted:
+                    count_in(now, self._full, self._store[queue].counters.full)
+            finally:
+                section.busy = False
         if self._woken:
             self._notify_woken()
         return accepted
@@ -113,23 +132,30 @@ class ChannelLayer(BaseChannelLayer):
         return True
 
     def _take_one(self, listening: Listening, waiter: Waiter | None = None) -> Stored | None:
-        with self._lock:
-            self._now()
-            queue = self._next_queue(listening)
-            if queue is not None:
-                count = len(queue.entries)
-                _, targets, body = queue.pop_target()
-                if len(queue.entries) < count:
-                    self._popped(queue)
-            elif waiter is not None:
-                self._readers.add(waiter, listening.queues)
+        section = self._section
+        with section.lock:
+            if section.busy:
+                raise section.refuse()
+            section.busy = True
+            try:
+                self._now()
+                queue = self._next_queue(listening)
+                if queue is not None:
+                    count = len(queue.entries)
+                    _, targets, body = queue.pop_target()
+                    if len(queue.entries) < count:
+                        self._popped(queue)
+                elif waiter is not None:
+                    self._readers.add(waiter, listening.queues)
+            finally:
+                section.busy = False
         if self._woken:
             self._notify_woken()
         return None if queue is None else (queue.name, targets, body)
 
     def _take(self, listening: Listening, limit: int, waiter: Waiter | None = None) -> list[Stored]:
         taken: list[Stored] = []
-        with self._lock:
+        with self._section:
             self._now()
             while len(taken) < limit and (queue := self._next_queue(listening)) is not None:
                 _, targets, body = queue.pop()
@@ -162,7 +188,7 @@ class ChannelLayer(BaseChannelLayer):
     # Waiting
 
     def _room(self, queue: str, waiter: Waiter | None = None) -> bool:
-        with self._lock:
+        with self._section:
             now = self._now()
             found = self._store.get(queue)
             has_room = found is None or not found.is_full()
@@ -178,7 +204,7 @@ class ChannelLayer(BaseChannelLayer):
         line = waiter.line
         if line is None:
             return
-        with self._lock:
+        with self._section:
             owed = line.remove(waiter)
             if owed is not None and self._is_worth_a_look(line, owed):
                 self._wake(line, owed)
@@ -242,27 +268,23 @@ class ChannelLayer(BaseChannelLayer):
             del self._store[queue.name]
 
     def _clear(self) -> None:
-        with self._lock:
-            names_in_line = self._senders.names()
+        with self._section:
             self._reset()
-            for name in names_in_line:
-                self._wake(self._senders, name, everybody=True)
-        self._notify_woken()
 
     # Groups
 
     def _group_add(self, group: str, queue: str, targets: tuple[str, ...]) -> None:
-        with self._lock:
+        with self._section:
             now = self._now()
             self._groups.add(group, queue, "".join(targets), now + self.group_expiry)
         self._notify_woken()
 
     def _group_discard(self, group: str, queue: str, targets: tuple[str, ...]) -> None:
-        with self._lock:
+        with self._section:
             self._groups.discard(group, queue, "".join(targets))
 
     def _group_channels(self, group: str) -> list[str]:
-        with self._lock:
+        with self._section:
             self._now()
             found = [
                 members.queue + local
@@ -273,7 +295,7 @@ class ChannelLayer(BaseChannelLayer):
         return found
 
     def _push_group(self, group: str, body: bytes) -> list[tuple[str, int]]:
-        with self._lock:
+        with self._section:
             now = self._now()
             dropped = [
                 (members.queue, len(targets) or 1)
@@ -288,7 +310,7 @@ class ChannelLayer(BaseChannelLayer):
 
     def _exists(self, channel: str) -> bool:
         name, local = names.split_name(channel)
-        with self._lock:
+        with self._section:
             self._now()
             queue = self._store.get(name)
             waits = queue is not None and any(
@@ -299,14 +321,14 @@ class ChannelLayer(BaseChannelLayer):
         return found
 
     def _queues(self) -> list[str]:
-        with self._lock:
+        with self._section:
             self._now()
             found = [name for name, queue in self._store.items() if queue.entries]
         self._notify_woken()
         return found
 
     def _generation(self, queue: str | None) -> str:
-        with self._lock:
+        with self._section:
             self._now()
             evictions = 0 if queue is None else self._evictions.get(queue, 0)
             generation = f"{self._epoch}.{evictions}"
@@ -314,7 +336,7 @@ class ChannelLayer(BaseChannelLayer):
         return generation
 
     def _statistics(self, queue: str | None) -> dict[str, int | float]:
-        with self._lock:
+        with self._section:
             now = self._now()
             if queue is None:
                 found = self._global_statistics(now)
@@ -338,7 +360,7 @@ class ChannelLayer(BaseChannelLayer):
         counters = queue.counters
         return statistics(counters.messages, counters.full, len(queue.entries), age, now)
 
-    def _counter_store(self, name: str) -> dict[str, Counters]:
+    def _counter_store(self, name: str) -> OrderedDict[str, Counters]:
         # apart, so that a flood of names made for one use pushes out no other channel's counters
         return self._passing_counters if "?" in name else self._counters
 

@@ -10,6 +10,8 @@ import pytest
 from channels.exceptions import ChannelFull
 from channels.layers import inmemory
 from channels.layers.inmemory import ChannelLayer, layer
+from tests.reactor import in_reactor
+from tests.waiting import wait_until
 
 
 class Clock:
@@ -182,6 +184,26 @@ def test_a_process_channel_full_of_bytes_drops_counted_and_logged(
     with pytest.raises(ChannelFull):
         layer.send("serv!a", {})
     assert not layer.wait_for_room("serv!", 0)
+
+
+def test_room_for_one_ends_the_wait_of_one() -> None:
+    """Or each receive from a full channel would wake every socket that waits to be read."""
+    layer = ChannelLayer(capacity=2)
+    for _ in range(2):
+        layer.send("full", {})
+    ended: list[Any] = []
+
+    def wait() -> None:
+        for _ in range(5):
+            layer.room_twisted("full").addCallback(ended.append)
+
+    in_reactor(wait)
+    layer.receive(["full"])
+    for _ in range(10):
+        in_reactor(bool)  # a turn of the reactor for each wake-up that follows from another
+    assert len(ended) == 1
+    layer.flush()
+    wait_until(lambda: len(ended) == 5)
 
 
 class Model:
