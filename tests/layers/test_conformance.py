@@ -11,6 +11,8 @@ from collections.abc import Collection
 from typing import Any
 
 import pytest
+from twisted.internet.defer import Deferred
+from twisted.internet.task import LoopingCall
 
 from channels import codec
 from channels.layers import conformance
@@ -62,7 +64,7 @@ class Forgetful(ChannelLayer):
 
     def _withdraw(self, waiter: Waiter) -> None:
         if waiter.line is not None:
-            with self._lock:
+            with self._section:
                 waiter.line.remove(waiter)
 
 
@@ -87,8 +89,8 @@ class Shallow(ChannelLayer):
 
     messages: dict[bytes, dict[str, Any]] = {}
 
-    def _encode(self, message: dict[str, Any]) -> bytes:
-        body = super()._encode(message)
+    def _encode(self, message: dict[str, Any], name: str) -> bytes:
+        body = super()._encode(message, name)
         self.messages[body] = message
         return body
 
@@ -170,6 +172,43 @@ class Deaf(ChannelLayer):
         return False
 
 
+class RoomPolling(ChannelLayer):
+    """Looks every 20 ms for room."""
+
+    def wait_for_room(self, channel: str, timeout: float | None = None) -> bool:
+        end = time.monotonic() + (60 if timeout is None else timeout)
+        while not (has_room := super().wait_for_room(channel, 0)) and time.monotonic() < end:
+            time.sleep(0.02)
+        return has_room
+
+
+class ReactorPolling(ChannelLayer):
+    """Has the reactor look every 20 ms for messages."""
+
+    def receive_twisted(self, channels: Collection[str]) -> Any:
+        deferred: Any = Deferred()
+
+        def look() -> None:
+            received = self.receive(channels)
+            if received[0] is not None:
+                looking.stop()
+                deferred.callback(received)
+
+        looking = LoopingCall(look)
+        looking.start(0.02)
+        return deferred
+
+
+class RoomForAll(ChannelLayer):
+    """Wakes whoever waits for room at each receive, from whatever channel."""
+
+    def _take_one(self, listening: Listening, waiter: Waiter | None = None) -> Stored | None:
+        taken = super()._take_one(listening, waiter)
+        for waiting in list(self._blocked):
+            waiting.notify()
+        return taken
+
+
 class Uncounting(ChannelLayer):
     """Drops the messages of full members without counting."""
 
@@ -181,6 +220,10 @@ class Uncounting(ChannelLayer):
 DEFECTS = [
     (Polling, "test_a_blocked_receive_does_not_wake_up_for_nothing"),
     (WakingAll, "test_a_blocked_receive_does_not_wake_up_for_nothing"),
+    (RoomPolling, "test_a_wait_for_room_does_not_wake_up_for_nothing"),
+    (RoomForAll, "test_a_wait_for_room_does_not_wake_up_for_nothing"),
+    (ReactorPolling, "test_deferred_waits_do_not_wake_the_reactor_for_nothing"),
+    (RoomForAll, "test_deferred_waits_do_not_wake_the_reactor_for_nothing"),
     (Repeating, "test_many_readers_and_writers_lose_and_repeat_nothing"),
     (Forgetful, "test_a_cancelled_deferred_receive_leaves_its_wake_up_to_another"),
     (Forgetful, "test_a_cancelled_wait_leaves_the_room_to_another"),

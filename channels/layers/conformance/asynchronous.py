@@ -1,11 +1,13 @@
 """Conformance: the Twisted and asyncio forms of receiving, sending and waiting for room."""
 
 import asyncio
+import threading
 from collections.abc import Callable
 from typing import Any
 
 from channels.layers.base import BaseChannelLayer
 from channels.layers.conformance.kit import Background, Kit, refused
+from channels.layers.conformance.wakeups import scheduled
 from channels.layers.entries import Delivery
 
 __all__ = ["AsyncioConformance", "TwistedConformance"]
@@ -161,6 +163,33 @@ class TwistedConformance(Kit):
         layer = self.made(capacity=1, expiry=self.short_expiry)
         layer.send("one", {})
         assert _Pending(self, layer.room_twisted, "one").result() is None
+
+    def test_a_flush_makes_room_for_deferred_waits(self) -> None:
+        layer = self.made(capacity=1)
+        layer.send("one", {})
+        pending = _Pending(self, layer.room_twisted, "one")
+        layer.flush()
+        assert pending.result() is None
+
+    def test_deferred_waits_do_not_wake_the_reactor_for_nothing(self) -> None:
+        layer = self.made(capacity=1)
+        layer.send("full", {})
+        pending = [
+            _Pending(self, layer.receive_twisted, ["quiet"]),
+            _Pending(self, layer.receive_deliveries_twisted, ["still!"]),
+            _Pending(self, layer.room_twisted, "full"),
+        ]
+        thread = self.in_reactor(threading.get_native_id)
+        self.busy_elsewhere(layer)  # what the start of all this makes the reactor do comes first
+        asleep = scheduled(thread)
+        self.busy_elsewhere(layer)
+        wakeups = scheduled(thread) - asleep
+        for channel in ("quiet", "still!x"):
+            layer.send(channel, {})
+        layer.receive(["full"])
+        assert all(one.result() is not None for one in pending[:2])
+        assert pending[2].result() is None
+        assert wakeups <= self.idle_wakeups, f"{wakeups} wake-ups in {self.idle_window} s at idle"
 
     def test_a_cancelled_wait_leaves_the_room_to_another(self) -> None:
         layer = self.made(capacity=2)

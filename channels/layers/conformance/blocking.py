@@ -23,7 +23,8 @@ class BlockingConformance(Kit):
     def test_a_blocked_receive_ends_with_a_message(self) -> None:
         client = self.other_client(self.layer)
         for channel, listened in (("one", "one"), ("two?x", "two?x"), ("three!y", "three!")):
-            blocked = Background(self.layer.receive, ["none", listened, "no!"], True)
+            blocked = WatchedThread(self.layer.receive, ["none", listened, "no!"], True)
+            blocked.settled(self.idle_window)
             client.send(channel, {"to": channel})
             assert blocked.result(self.patience) == (channel, {"to": channel})
 
@@ -147,26 +148,10 @@ class BlockingConformance(Kit):
 
     def test_a_blocked_receive_does_not_wake_up_for_nothing(self) -> None:
         layer = self.layer
-        blocked = WatchedThread(lambda: layer.receive(["quiet", "still!"], True))
-        asleep = self._activity_at_rest(blocked)
-        end = time.monotonic() + self.idle_window
-        while time.monotonic() < end:
-            layer.send("busy", {})
-            layer.receive(["busy"])
-            time.sleep(0.002)  # leaves the processor to a thread that polls
+        blocked = WatchedThread(layer.receive, ["quiet", "still!"], True)
+        asleep = blocked.settled(self.idle_window).activity()
+        self.busy_elsewhere(layer)
         wakeups = blocked.activity() - asleep
         layer.send("quiet", {"n": 1})
-        blocked.join(self.patience)
-        assert blocked.result == ("quiet", {"n": 1})
+        assert blocked.result(self.patience) == ("quiet", {"n": 1})
         assert wakeups <= self.idle_wakeups, f"{wakeups} wake-ups in {self.idle_window} s at idle"
-
-    def _activity_at_rest(self, thread: WatchedThread) -> int:
-        """The activity of a thread once it is blocked, or after ``idle_window`` if it never is."""
-        end = time.monotonic() + self.idle_window
-        latest = -1
-        while (activity := thread.activity()) != latest or activity == 0:
-            latest = activity
-            if time.monotonic() > end:
-                break
-            time.sleep(0.03)  # between two looks
-        return latest

@@ -65,6 +65,10 @@ class Kit:
     idle_window = 0.5
     idle_wakeups = 2
 
+    #: Whether the clients of a store have their counts in common: each sees what all have sent and
+    #: been refused. How many messages are pending every client has to see.
+    shares_counts = True
+
     #: How many names ``new_channel`` has to make without a repetition.
     new_channel_names = 100_000
 
@@ -136,6 +140,14 @@ class Kit:
         while not condition():
             assert time.monotonic() < deadline, f"not true within {self.patience} s: {condition}"
             time.sleep(0.005)  # between two looks; the deadline bounds it
+
+    def busy_elsewhere(self, layer: BaseChannelLayer) -> None:
+        """Use a channel of its own for ``idle_window`` seconds, while somebody waits on others."""
+        end = time.monotonic() + self.idle_window
+        while time.monotonic() < end:
+            layer.send("busy", {})
+            layer.receive(["busy"])
+            time.sleep(0.002)  # leaves the processor to a thread that polls
 
     def receives(
         self, layer: BaseChannelLayer, channels: list[str]

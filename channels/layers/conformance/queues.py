@@ -4,7 +4,7 @@ import re
 import warnings
 from typing import Any
 
-from channels.layers.conformance.kit import Kit, refused
+from channels.layers.conformance.kit import Background, Kit, refused
 
 __all__ = ["QueueConformance"]
 
@@ -201,6 +201,16 @@ class QueueConformance(Kit):
             served.append(channel)
             self.layer.send(channel, {})
         assert min(served.count(name) for name in names) >= 10
+
+    def test_thousands_of_channels_are_listened_to_at_once(self) -> None:
+        channels = [f"many.{number}" for number in range(3000)]
+        for channel in (channels[0], channels[1500], channels[-1]):
+            self.layer.send(channel, {})
+        received = [str(channel) for channel, _ in self.everything(self.layer, channels)]
+        assert sorted(received) == sorted([channels[0], channels[1500], channels[-1]])
+        blocked = Background(self.layer.receive, channels, True)
+        self.layer.send(channels[2000], {"n": 1})
+        assert blocked.result(self.patience) == (channels[2000], {"n": 1})
 
     def test_new_channels_are_valid_unique_and_usable(self) -> None:
         for pattern, listened in (("body.test?", None), ("proc.test!", "proc.test!")):

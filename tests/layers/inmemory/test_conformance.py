@@ -13,6 +13,8 @@ from tests.reactor import in_reactor
 class TestInMemoryLayer(ChannelLayerConformance):
     """Every demand of the kit; clients of this layer share its object."""
 
+    idle_wakeups = 0
+
     def make_layer(self, **arguments: Any) -> ChannelLayer:
         return ChannelLayer(**arguments)
 
