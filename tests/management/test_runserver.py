@@ -9,7 +9,7 @@ import pytest
 from websockets.sync.client import connect
 
 from channels.management.commands.runserver import Command
-from tests.management.project import URLS, Project, Server
+from tests.management.project import ROUTING, URLS, Project, Server
 from tests.waiting import wait_until
 
 
@@ -84,17 +84,6 @@ def test_without_the_autoreloader_signals_end_it_in_order(make_project, number):
     assert "Traceback" not in server.output()
 
 
-def test_a_signal_that_comes_twice_drops_no_connections_where_there_are_none(make_project):
-    server = make_project().serve("--noreload")
-    server.url()
-
-    server.signal(signal.SIGTERM)
-    server.signal(signal.SIGTERM)
-
-    assert server.wait() == 0, server.output()
-    assert "Dropping" not in server.output()
-
-
 INTERRUPTED_URLS = """
 import os, signal
 os.kill(os.getpid(), signal.SIGINT)
@@ -138,6 +127,21 @@ def test_a_broken_routing_is_shown_and_waited_for(make_project):
     project.change("routing.py", "channel_routing = []", server)
 
     assert server.get("/hello/") == (200, "hello")
+
+
+def test_a_syntax_error_in_a_consumer_is_shown_and_its_correction_served(make_project):
+    project = make_project()
+    server = project.serve("0")
+    assert server.get("/hello/") == (200, "hello")
+
+    project.change("routing.py", "def echo(message:", server)
+    server.wait_for("SyntaxError: ")
+    project.change("routing.py", ROUTING, server)
+    wait_until(lambda: server.output().count("server at http") == 2, timeout=30)
+
+    with connect(websocket_url(server)) as websocket:
+        websocket.send("works again")
+        assert websocket.recv(timeout=10) == "works again"
 
 
 SLOW_ROUTING = """
