@@ -15,8 +15,10 @@ from tests.waiting import wait_until
 ROOT = Path(__file__).parents[2]
 
 MANAGE = """
-import os, sys
+import os, signal, sys
 from django.core.management import execute_from_command_line
+# Also where the tests run in the background of a shell, which has Ctrl-C ignored.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 os.environ["DJANGO_SETTINGS_MODULE"] = "settings"
 execute_from_command_line(sys.argv)
 """

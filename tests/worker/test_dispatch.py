@@ -186,7 +186,7 @@ def test_a_message_that_cannot_be_made_sense_of_is_logged_and_dropped(caplog):
     assert "Error finding the consumer of a message on channel 'chat'" in errors(caplog)
 
 
-def test_a_coroutine_function_is_told_to_be_wrapped(caplog):
+def test_a_coroutine_function_is_told_to_be_wrapped(caplog, recwarn):
     async def consumer(message):
         pass
 
@@ -194,6 +194,8 @@ def test_a_coroutine_function_is_told_to_be_wrapped(caplog):
 
     assert "consumer" in errors(caplog)
     assert "async_to_sync" in str(caplog.records[0].exc_info[1])
+    caplog.clear()  # lets go of the traceback, and of the coroutine with it
+    assert not recwarn.list
 
 
 def test_a_message_that_cannot_be_serialised_is_logged_and_the_others_leave(caplog):

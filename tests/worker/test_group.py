@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 from django.core.exceptions import ImproperlyConfigured
+from django.db import connections
 
 from channels.routing import route
 from channels.signals import worker_ready
@@ -91,6 +92,47 @@ def test_a_thread_that_dies_is_replaced_and_its_death_logged(caplog):
     record = next(r for r in caplog.records if "worker thread died" in r.getMessage())
     assert "KeyboardInterrupt" in record.getMessage()
     assert isinstance(record.exc_info[1], KeyboardInterrupt)
+
+
+@pytest.mark.parametrize(("sound_after", "longest"), [(3600.0, 0.4), (-1.0, 0.1)])
+def test_successors_of_threads_that_were_not_sound_wait_longer(
+    caplog, monkeypatch, sound_after, longest
+):
+    monkeypatch.setattr("channels.worker.group.SOUND_AFTER", sound_after)
+
+    def consumer(message):
+        raise KeyboardInterrupt
+
+    layer = make_layer([route("chat", consumer)])
+
+    def deaths() -> list[Any]:
+        return [r for r in caplog.records if "worker thread died" in r.getMessage()]
+
+    with running(make_group(layer, 1)):
+        for _ in range(3):
+            layer.send("chat", {})
+        wait_until(lambda: len(deaths()) == 3)
+
+    delay = deaths()[2].args[1]
+    assert longest / 2 <= delay <= longest
+
+
+def test_a_thread_that_ends_closes_its_database_connections():
+    closed, ran = [], threading.Event()
+
+    def consumer(message):
+        connection = connections["default"]  # this thread's own
+        connection.close = lambda: closed.append(threading.current_thread())
+        ran.set()
+
+    layer = make_layer([route("chat", consumer)])
+
+    with running(make_group(layer, 1)) as thread:
+        layer.send("chat", {})
+        assert ran.wait(10)
+
+    assert len(closed) == 1
+    assert closed[0] is not thread
 
 
 def test_while_one_thread_is_replaced_the_others_go_on():

@@ -38,10 +38,13 @@ def test_failures_are_logged_once_in_an_interval_and_the_others_counted(caplog):
     fail(log, "third")
     log._next_line = float("-inf")  # the interval is over
     fail(log, "fourth")
+    log._next_line = float("-inf")
+    fail(log, "fifth")
 
     assert [record.getMessage() for record in caplog.records] == [
         "the layer failed (first)",
         "the layer failed (fourth) (and 2 times since the last such line)",
+        "the layer failed (fifth)",
     ]
     assert all(record.exc_info for record in caplog.records)
 

@@ -305,6 +305,47 @@ def test_a_layer_that_went_away_is_waited_for(caplog):
     assert "Layer default (tests.worker.test_worker.FailingLayer) failed" in lines[0]
 
 
+class FailingSharedLayer(FailingLayer):
+    """The same, for several processes; no announcement ends during a test."""
+
+    is_local = False
+    announcement_expiry = 3600.0
+
+
+def test_a_layer_that_came_back_is_told_again_what_the_worker_listens_to():
+    collected, consumer = collector()
+    layer = make_layer([route("chat", consumer)], FailingSharedLayer(LayerUnavailable("gone")))
+    announcements = []
+    layer.announce_listening = lambda listener, channels: announcements.append(list(channels))
+    layer.send("chat", {"n": 1})
+
+    with running(make_worker(layer)):
+        wait_until(lambda: len(announcements) == 2)
+
+    assert announcements == [["chat"], ["chat"], []]
+
+
+class StoppingLayer(ChannelLayer):
+    """A layer whose worker is stopped just before its first receive blocks."""
+
+    worker: Worker
+
+    def receive(self, *args: Any, **kwargs: Any) -> Any:
+        self.worker.stop()
+        return super().receive(*args, **kwargs)
+
+
+def test_a_stop_between_the_look_at_the_flag_and_the_receive_is_felt():
+    layer = StoppingLayer()
+    worker = layer.worker = make_worker(make_layer([route("chat", lambda message: None)], layer))
+    thread = threading.Thread(target=worker.run, daemon=True)
+    thread.start()
+
+    thread.join(10)
+
+    assert not thread.is_alive()
+
+
 def test_waiting_for_a_layer_ends_when_the_worker_is_stopped():
     failing = FailingLayer(*[LayerUnavailable("gone")] * 10_000)
     layer = make_layer([route("chat", lambda message: None)], failing)
