@@ -423,7 +423,7 @@ class WebSocketCore(Core):
             return
         if self._stream.waiting or self._stream.backlog > _BACKLOG_LIMIT:
             self._pause()
-        elif self._stream.backlog == 0:
+        elif self._paused and self._stream.backlog == 0:
             self._resume()
 
     def _pause(self) -> None:

@@ -110,6 +110,18 @@ def test_control_frames_may_carry_125_bytes(engine: Engine) -> None:
     assert engine.feed(client_frame(PING, b"x" * 125)) == [Ping(b"x" * 125)]
 
 
+@pytest.mark.parametrize("piece", [1, 3, 1021, 3000])
+@pytest.mark.parametrize("size", [1, 5, 125, 1024, 1025, 10_000])
+def test_frames_may_be_cut_anywhere(make_engine: MakeEngine, size: int, piece: int) -> None:
+    engine = make_engine(Limits(1 << 20, 1 << 20, 10))
+    content = random.Random(size).randbytes(size)
+    data = client_frame(BINARY, content) + client_frame(PING, content[:125])
+    events = [
+        event for at in range(0, len(data), piece) for event in engine.feed(data[at:][:piece])
+    ]
+    assert events == [Binary(content), Ping(content[:125])]
+
+
 def test_characters_may_be_split_between_fragments(engine: Engine) -> None:
     data = "κόσμε 🎉".encode()
     frames = [client_frame(CONTINUATION, data[i : i + 1], fin=False) for i in range(1, len(data))]
