@@ -14,7 +14,7 @@ django.setup()
 from channels import _speedups  # noqa: E402
 
 #: The Debian package of each program that tests start.
-PACKAGES = {"chromium": "chromium", "chromedriver": "chromium-driver"}
+PACKAGES = {"chromium": "chromium", "chromedriver": "chromium-driver", "nginx": "nginx"}
 
 
 def pytest_configure(config: pytest.Config) -> None:
