@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from channels import log
+from tests.loggers import put_back
 
 NAMES = (
     "channels.tests.command",
@@ -19,11 +20,8 @@ NAMES = (
 @pytest.fixture(autouse=True)
 def loggers() -> Iterator[None]:
     """The loggers as they were, after each test."""
-    found = [logging.getLogger(name) for name in NAMES]
-    before = [(each.level, each.propagate, list(each.handlers)) for each in found]
-    yield
-    for each, (level, propagate, handlers) in zip(found, before, strict=True):
-        each.level, each.propagate, each.handlers = level, propagate, handlers
+    with put_back(*NAMES):
+        yield
 
 
 @pytest.fixture

@@ -5,7 +5,15 @@ from pathlib import Path
 
 import pytest
 
+from tests.loggers import put_back
 from tests.management.project import Project
+
+
+@pytest.fixture(autouse=True)
+def loggers() -> Iterator[None]:
+    """The loggers that a command sets up to write to the terminal, as they were afterwards."""
+    with put_back("django.channels", "daphne.http_protocol", "daphne.server", "daphne.ws_protocol"):
+        yield
 
 
 @pytest.fixture

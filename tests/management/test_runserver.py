@@ -4,8 +4,10 @@ import io
 import re
 import signal
 import socket
+from typing import Any
 
 import pytest
+from django.core.management import call_command
 from websockets.sync.client import connect
 
 from channels.management.commands.runserver import Command
@@ -129,6 +131,18 @@ def test_a_broken_routing_is_shown_and_waited_for(make_project):
     assert server.get("/hello/") == (200, "hello")
 
 
+def test_an_app_that_cannot_be_imported_is_shown_and_waited_for(make_project):
+    project = make_project("INSTALLED_APPS += ['shop']")
+    project.write("shop/__init__.py", "raise RuntimeError('closed today')")
+    server = project.serve("0")
+
+    server.wait_for("RuntimeError: closed today")
+    assert "Starting" not in server.output()
+    project.change("shop/__init__.py", "", server)
+
+    assert server.get("/hello/") == (200, "hello")
+
+
 def test_a_syntax_error_in_a_consumer_is_shown_and_its_correction_served(make_project):
     project = make_project()
     server = project.serve("0")
@@ -238,8 +252,9 @@ def test_without_channel_layers_it_is_djangos_own_server(make_project):
     assert server.wait() == 0
 
 
-def test_without_the_staticfiles_app_static_urls_are_the_projects(make_project):
-    server = make_project("INSTALLED_APPS = ['channels']").serve("--noreload")
+@pytest.mark.parametrize("options", [(), ("--noasgi",)])
+def test_without_the_staticfiles_app_static_urls_are_the_projects(make_project, options):
+    server = make_project("INSTALLED_APPS = ['channels']").serve("--noreload", *options)
 
     assert server.get("/hello/") == (200, "hello")
     assert server.get("/static/site.css")[0] == 404
@@ -258,13 +273,66 @@ def test_static_files_outside_debug_need_insecure(make_project, options, status)
     assert server.get("/static/site.css")[0] == status
 
 
+ROOT_PATH_ROUTING = """
+def say_root_path(message):
+    message.reply_channel.send({"text": repr(message["root_path"])})
+
+channel_routing = {"websocket.connect": say_root_path}
+"""
+
+
 def test_settings_of_the_server_are_used(make_project):
     project = make_project("FORCE_SCRIPT_NAME = '/app'\nCHANNELS_WS_PROTOCOLS = ['graphql-ws']")
+    project.write("routing.py", ROOT_PATH_ROUTING)
     server = project.serve("--noreload")
 
     assert server.get("/app/where/") == (200, "/app/where/ /where/")
     with connect(websocket_url(server), subprotocols=["other", "graphql-ws"]) as websocket:
         assert websocket.subprotocol == "graphql-ws"
+        assert websocket.recv(timeout=10) == "b'/app'"
+
+
+def test_options_reach_the_server_class():
+    made = {}
+
+    class RecordingServer:
+        def __init__(self, **arguments: Any) -> None:
+            made.update(arguments)
+
+        def run(self) -> None:
+            """Serves nobody."""
+
+        def stop(self) -> None:
+            """There is nothing to stop."""
+
+    command = Command(stdout=io.StringIO(), stderr=io.StringIO())
+    command.server_cls = RecordingServer
+    call_command(
+        command,
+        "127.0.0.1:7654",
+        "--noreload",
+        "--noworker",
+        "--http-timeout=7",
+        "--websocket-handshake-timeout=3",
+        "--verbosity=2",
+    )
+
+    assert made["endpoints"] == ["tcp:port=7654:interface=127.0.0.1"]
+    assert (made["http_timeout"], made["websocket_handshake_timeout"]) == (7, 3)
+    assert (made["verbosity"], made["root_path"], made["ws_protocols"]) == (2, "", None)
+    assert made["action_logger"] == command.log_action
+
+
+MIGRATED_SETTINGS = """
+INSTALLED_APPS += ["django.contrib.contenttypes"]
+DATABASES = {"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:"}}
+"""
+
+
+def test_migrations_that_are_due_are_named(make_project):
+    server = make_project(MIGRATED_SETTINGS).serve("--noreload")
+
+    server.wait_for(r"You have \d+ unapplied migration")
 
 
 @pytest.mark.skipif(not socket.has_ipv6, reason="this Python has no IPv6")
