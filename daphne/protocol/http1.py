@@ -49,7 +49,7 @@ _PIPELINE_LIMIT = 64 * 1024
 class Http1Core(Responder):
     """The HTTP/1.1 side of one connection."""
 
-    __slots__ = ("_buffer", "_count", "_in_head", "_name")
+    __slots__ = ("_awaited", "_buffer", "_count", "_name")
 
     def __init__(self, context: ConnectionContext) -> None:
         super().__init__(context)
@@ -57,8 +57,8 @@ class Http1Core(Responder):
         #: Local parts are this name and a count, so none is ever used twice.
         self._name = secrets.token_hex(8)
         self._count = 0
-        #: Whether the deadline is that of a head.
-        self._in_head = True
+        #: What of the next request the deadline is for; empty where it is for something else.
+        self._awaited = "head"
 
     # -- from the client --------------------------------------------------------------------------
 
@@ -130,6 +130,7 @@ class Http1Core(Responder):
     def _await_client(self) -> None:
         exchange = self._exchange
         if not self._closed and (exchange is None or exchange.status):
+            self._awaited = ""
             self._arm(self.context.options.write_timeout)
 
     # -- reading requests -------------------------------------------------------------------------
@@ -156,12 +157,13 @@ class Http1Core(Responder):
     def _await_head(self) -> None:
         """Wait for the next head: a while for its first byte, then less for all of it."""
         options = self.context.options
-        if self._in_head:
+        if self._awaited == "head":
             return
-        if len(self._buffer):
-            self._in_head = True
+        if len(self._buffer) or self._awaited:  # a byte came, even if only that of an empty line
+            self._awaited = "head"
             self._arm(options.header_timeout)
         else:
+            self._awaited = "first byte"
             self._arm(options.keep_alive_timeout)
 
     def _start(self, data: bytes) -> None:
@@ -171,7 +173,7 @@ class Http1Core(Responder):
         except RequestRefused as refusal:
             self._refuse(refusal, data)
             return
-        self._in_head = False
+        self._awaited = ""
         if request.is_websocket:
             self._upgrade(request.head)
             return

@@ -54,6 +54,42 @@ def test_an_idle_connection_is_closed_without_a_word(driver: Driver) -> None:
     assert (driver.closed, driver.output) == (True, b"")
 
 
+def test_empty_lines_do_not_keep_a_connection_open(driver: Driver) -> None:
+    driver.feed(GET).reply(OK)
+    driver.take_output()
+    driver.sleep(60)
+    for _ in range(11):
+        driver.feed(b"\r\n")
+        driver.sleep(1)
+    assert (driver.closed, driver.output) == (True, b"")
+
+
+def test_a_request_after_empty_lines_is_answered(driver: Driver) -> None:
+    driver.feed(GET).reply(OK).feed(b"\r\n", b"\r\n", GET).reply(OK)
+    driver.sleep(60)
+    assert not driver.closed
+    assert driver.output.count(b" 200 OK") == 2
+
+
+def test_a_head_has_its_time_once_the_response_before_it_was_read(driver: Driver) -> None:
+    driver.feed(GET).reply(OK).feed(GET[:5])
+    driver.do(driver.core.pause_writing)
+    driver.do(driver.core.resume_writing)
+    driver.sleep(9.9)
+    assert not driver.closed
+    driver.sleep(0.2)
+    assert driver.closed
+
+
+def test_a_client_that_has_read_its_response_may_be_idle_again(driver: Driver) -> None:
+    driver.feed(GET).reply(OK)
+    driver.do(driver.core.pause_writing)
+    driver.sleep(19)
+    driver.do(driver.core.resume_writing)
+    driver.sleep(74)
+    assert not driver.closed
+
+
 def test_an_application_that_does_not_answer_in_time_is_503_to_the_second(driver: Driver) -> None:
     driver.sleep(5)
     driver.feed(GET)
