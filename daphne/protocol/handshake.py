@@ -115,7 +115,7 @@ def _check_key(head: Head) -> bytes:
         decoded = base64.b64decode(keys[0], validate=True)
     except (binascii.Error, ValueError):
         decoded = b""
-    if len(decoded) != 16 or len(keys[0]) != 24:
+    if len(decoded) != 16:
         raise HandshakeError("the header Sec-WebSocket-Key is not 16 bytes in Base64")
     return keys[0]
 

@@ -46,7 +46,6 @@ class KeepAlive:
 
     def stop(self) -> None:
         """No more pings: the connection is about to end."""
-        self._interval = 0.0
         self._pinged = False
         self._emit(Timer(PING_TIMER, None))
 

@@ -328,7 +328,6 @@ class WebSocketCore(Core):
         self._state = State.CLOSING
         self.emit(Write(build_close_frame(code, reason)))
         self._keep_alive.stop()
-        self.emit(Timer("lifetime", None))
         self._arm("close", self.context.options.websocket_close_timeout)
         self._resume()
 
@@ -434,7 +433,6 @@ class WebSocketCore(Core):
     def _resume(self) -> None:
         if self._paused:
             self._paused = False
-            self._keep_alive.hear()
             self.emit(ResumeReading())
 
     # -- time -----------------------------------------------------------------------------------

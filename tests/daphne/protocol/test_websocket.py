@@ -230,6 +230,15 @@ def test_a_frame_may_begin_before_the_handshake_ends() -> None:
     assert driver.contents() == ["early"]
 
 
+def test_a_long_frame_may_begin_before_the_handshake_ends() -> None:
+    frame = client_frame(BINARY, b"x" * 200_000)
+    driver = Driver().receive(frame[:100_000])
+    assert not driver.reading
+    driver.reply({"accept": True})
+    assert driver.reading
+    assert driver.receive(frame[100_000:]).contents() == [b"x" * 200_000]
+
+
 def test_a_close_frame_in_the_handshake() -> None:
     driver = Driver().receive(close_frame(1001)).opened(text="hello")
     assert driver.closed and driver.code == 1001
