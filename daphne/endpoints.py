@@ -52,14 +52,19 @@ def endpoint_from(reactor: Any, description: str) -> Any:
     """The stream server endpoint of a string.
 
     A unix socket that a dead server left behind is removed. Raises ``ListenError`` where the
-    string is not understood, or the path or file descriptor cannot be listened on.
+    string is not understood, a file that it names cannot be read, or the path or file descriptor
+    cannot be listened on.
     """
     kind = description.partition(":")[0]
     try:
         if kind == "fd":
             return _adopted(reactor, description)
         endpoint = serverFromString(reactor, _with_defaults(kind, description))
-    except (ValueError, TypeError, LookupError) as error:
+    except ListenError:
+        raise
+    except OSError as error:
+        raise ListenError(f"{description!r}: {error.filename}: {error.strerror}") from error
+    except Exception as error:  # parsers are plugins, and OpenSSL has exceptions of its own
         raise ListenError(f"{description!r} is no endpoint string: {error}") from error
     if kind == "unix":
         if not endpoint._address:
@@ -116,7 +121,7 @@ def listen_error(description: str, error: BaseException | None) -> ListenError:
     """The error of a ``listen`` that failed, with the reason and its number."""
     reason = error.socketError if isinstance(error, CannotListenError) else error
     number = getattr(reason, "errno", None)
-    text = os.strerror(number) if isinstance(number, int) else str(reason)
+    text = getattr(reason, "strerror", None) or str(reason)
     return ListenError(f"cannot listen on {description}: {text}", number)
 
 

@@ -5,6 +5,7 @@ import os
 import socket
 
 import pytest
+from twisted.internet.error import CannotListenError
 
 from daphne.endpoints import (
     build_endpoint_description_strings,
@@ -51,6 +52,17 @@ def test_host_and_port_come_together(arguments):
 def test_a_string_that_is_no_endpoint_is_an_error_that_quotes_it(description):
     with pytest.raises(ListenError, match=f"'{description}'"):
         in_reactor(endpoint_from, reactor, description)
+
+
+def test_a_key_that_is_not_there_is_an_error_that_names_it(tmp_path):
+    with pytest.raises(ListenError, match=r"missing\.pem: No such file or directory"):
+        in_reactor(endpoint_from, reactor, f"ssl:0:privateKey={tmp_path}/missing.pem")
+
+
+def test_a_key_that_is_none_is_an_error(tmp_path):
+    (tmp_path / "key.pem").write_text("no key")
+    with pytest.raises(ListenError, match="is no endpoint string"):
+        in_reactor(endpoint_from, reactor, f"ssl:0:privateKey={tmp_path}/key.pem")
 
 
 def listen(description: str):
@@ -142,6 +154,12 @@ def test_a_file_descriptor_that_is_not_open_is_an_error():
 def test_a_socket_that_does_not_listen_is_an_error():
     with socket.socket() as idle, pytest.raises(ListenError, match="does not listen"):
         endpoint_from(reactor, f"fd:{idle.fileno()}")
+
+
+def test_a_host_that_does_not_exist_is_told():
+    reason = socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+    error = listen_error("tcp:0:interface=nohost", CannotListenError("nohost", 0, reason))
+    assert str(error) == "cannot listen on tcp:0:interface=nohost: Name or service not known"
 
 
 def test_an_address_in_use_is_told_with_its_number(shell):
