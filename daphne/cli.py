@@ -81,7 +81,9 @@ class _Limit(NamedTuple):
 #: The options that go straight to ``Options``.
 _LIMITS = {
     "server_name": _Limit(str, "NAME", "value of the Server header"),
-    "max_connections": _Limit(_count_or_none, "N", "connections at a time"),
+    "max_connections": _Limit(
+        _count_or_none, "N", "connections at a time; none: what 'ulimit -n' allows"
+    ),
     "max_connections_per_address": _Limit(_count_or_none, "N", "the same, from one address"),
     "shutdown_timeout": _Limit(_number, "S", "wait for open requests when stopped"),
     "max_headers": _Limit(_count, "N", "header fields of a request"),

@@ -4,6 +4,7 @@ A connection itself is ``daphne.connection.Connection``.
 """
 
 import logging
+import resource
 import time
 from collections.abc import Callable
 from typing import Any
@@ -23,6 +24,9 @@ from daphne.protocol.trust import TrustedProxies
 __all__ = ["Connection", "HTTPFactory"]
 
 logger = logging.getLogger("daphne.http_protocol")
+
+#: Open files that are left for the process itself: layer, database, log files, listeners.
+_OWN_FILES = 64
 
 #: Connections that are shut down in one turn of the reactor.
 _PER_TURN = 500
@@ -55,6 +59,7 @@ class HTTPFactory:
         self._reply_prefix = reply_prefix
         self._action_logger = action_logger
         self._trusted = TrustedProxies(options.trusted_proxies)
+        self._most = _most_connections(options)
         self._connections: set[Connection] = set()
         self._by_address: dict[str, int] = {}
         self._refused_logged = 0.0
@@ -78,9 +83,11 @@ class HTTPFactory:
 
     def buildProtocol(self, peer: Any) -> Connection | None:  # noqa: N802
         """A connection was accepted; None, by which it is closed, over a limit."""
-        limit = self.options.max_connections
-        if limit is not None and len(self._connections) >= limit:
-            self._refused(f"{limit} connections are open (--max-connections)")
+        if self._most is not None and len(self._connections) >= self._most:
+            reason = (
+                "--max-connections" if self.options.max_connections is not None else "ulimit -n"
+            )
+            self._refused(f"{self._most} connections are open ({reason})")
             return None
         limit = self.options.max_connections_per_address
         if limit is None or not isinstance(peer, IPv4Address | IPv6Address):
@@ -175,6 +182,14 @@ class HTTPFactory:
         """Drop every connection."""
         for connection in list(self._connections):
             connection.abort()
+
+
+def _most_connections(options: Options) -> int | None:
+    """How many connections there may be at a time; None: any number."""
+    if options.max_connections is not None:
+        return options.max_connections
+    files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return None if files == resource.RLIM_INFINITY else max(1, files - _OWN_FILES)
 
 
 def _host_and_port(address: Any) -> tuple[str, int] | None:

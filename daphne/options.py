@@ -5,9 +5,15 @@ settings to the protocol cores. Nothing is parsed here: ``daphne.cli`` and ``dap
 Times are seconds, sizes are bytes; None means "no limit" wherever a limit may be None.
 """
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, fields
+from types import NoneType, UnionType
+from typing import Any, get_args
 
 __all__ = ["Options"]
+
+#: Options of which 0 would stop everything.
+_POSITIVE = frozenset({"body_chunk_size", "body_grace"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,10 +34,14 @@ class Options:
     #: Use a thread with blocking receives, although the layer knows how to wait in the reactor.
     force_sync: bool = False
 
-    #: Connections at a time, in all; further ones are closed at once (None: no limit).
+    #: Connections at a time, in all; further ones are closed at once. None: as many as the process
+    #: may have open files (``ulimit -n``), but for 64 that it needs itself, so that no flood of
+    #: clients keeps it from its channel layer.
     max_connections: int | None = None
 
-    #: Connections at a time from one address; addresses of trusted proxies are not counted.
+    #: Connections at a time from one address; addresses of trusted proxies are not counted. There
+    #: is no limit by default, since a load balancer that is not listed as a trusted proxy looks
+    #: like one client.
     max_connections_per_address: int | None = None
 
     #: Seconds that a shut-down waits for open requests and closing handshakes.
@@ -142,3 +152,23 @@ class Options:
 
     #: Seconds for the closing handshake before the connection is dropped.
     websocket_close_timeout: float = 5.0
+
+    def __post_init__(self) -> None:
+        """Raises ``ValueError`` for an option that no server could work with."""
+        for field in fields(self):
+            _check(field.name, field.type, getattr(self, field.name))
+        if not self.server_name.isascii() or not (self.server_name or "x").isprintable():
+            raise ValueError(f"server_name is {self.server_name!r}; it must be printable ASCII")
+
+
+def _check(name: str, kind: Any, value: Any) -> None:
+    """Refuse a number that is none, that is negative, or that has no end."""
+    kinds = get_args(kind) if isinstance(kind, UnionType) else (kind,)
+    if not {int, float} & set(kinds) or (value is None and NoneType in kinds):
+        return
+    numbers = (int, float) if float in kinds else (int,)
+    right = isinstance(value, numbers) and not isinstance(value, bool) and math.isfinite(value)
+    if not right or value < 0 or (value == 0 and name in _POSITIVE):
+        least = "more than 0" if name in _POSITIVE else "0 or more"
+        none = ", or None for no limit" if NoneType in kinds else ""
+        raise ValueError(f"{name} is {value!r}; it must be a number, {least}{none}")

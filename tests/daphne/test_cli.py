@@ -285,6 +285,21 @@ def test_a_wrong_trusted_proxy_is_an_error(module, capsys):
     assert "'nonsense' is no trusted proxy" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        (["--http-timeout", "inf"], "http_timeout is inf; it must be a number"),
+        (["--ping-interval", "nan"], "ping_interval is nan; it must be a number"),
+        (["--shutdown-timeout", "-5"], "shutdown_timeout is -5; it must be a number"),
+        (["--body-chunk-size", "0"], "body_chunk_size is 0; it must be a number, more than 0"),
+        (["--websocket-timeout", "inf"], "websocket_timeout is inf; it must be a number"),
+    ],
+)
+def test_a_value_that_no_server_could_work_with_is_an_error(module, capsys, args, message):
+    assert CommandLineInterface().run([*args, "project_asgi:channel_layer"]) == 1
+    assert capsys.readouterr().err.startswith(f"daphne: {message}")
+
+
 # -- as a process ---------------------------------------------------------------------------------
 
 PROJECT = """

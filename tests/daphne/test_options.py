@@ -49,3 +49,41 @@ def test_every_option_says_what_it_is(name):
 )
 def test_documented_defaults(name, default):
     assert getattr(Options(), name) == default
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("shutdown_timeout", -5),
+        ("http_timeout", -1),
+        ("http_timeout", float("inf")),
+        ("ping_interval", float("nan")),
+        ("header_timeout", "10"),
+        ("half_close_grace", None),
+        ("body_grace", 0),
+        ("body_chunk_size", 0),
+        ("max_headers", 1.5),
+        ("max_headers", True),
+        ("max_body", -1),
+        ("server_name", "a\r\nb"),
+        ("server_name", "caf\u00e9"),
+    ],
+)
+def test_a_value_that_no_server_could_work_with_is_an_error_that_names_it(name, value):
+    with pytest.raises(ValueError, match=rf"^{name} is {re.escape(repr(value))}; it must be "):
+        Options(**{name: value})
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("http_timeout", None),
+        ("http_timeout", 0.5),
+        ("ping_interval", 0),
+        ("max_body", 0),
+        ("max_connections", None),
+        ("server_name", ""),
+    ],
+)
+def test_values_at_the_edge_are_accepted(name, value):
+    assert getattr(Options(**{name: value}), name) == value

@@ -318,6 +318,18 @@ def test_stop_may_be_called_from_any_thread(process):
     assert one.popen.wait(30) == 0
 
 
+def test_clients_leave_the_process_the_files_that_it_needs_itself(process):
+    one = process(prepare="import resource; resource.setrlimit(resource.RLIMIT_NOFILE, (100, 100))")
+    first = one.client()
+    assert first.get("/").body == b"hello"
+    clients = [one.client() for _ in range(100 - 64)]
+    assert clients[-1].closed()
+    assert clients[0].get("/").body == first.get("/").body == b"hello"
+    one.popen.send_signal(signal.SIGTERM)
+    _, error = one.popen.communicate(timeout=30)
+    assert "36 connections are open (ulimit -n)" in error
+
+
 #: Seconds that an idle server is watched, in which one that looks every 50 ms wakes 30 times.
 WATCHED = 1.5
 
