@@ -1,6 +1,7 @@
 """``AsgiHandler``: Django's cycle on messages."""
 
 import logging
+import re
 
 import pytest
 from django.core.signals import got_request_exception, request_finished, request_started
@@ -190,8 +191,8 @@ def test_a_path_that_is_no_utf_8_is_400(events, caplog):
     [
         (b"text/plain; charset=rot13", b"a=1", "LookupError"),
         (b"text/plain; charset=hex", b"a=1", "LookupError"),
-        (b"text/plain; charset=punycode", b"-;", "UnicodeError"),
-        (b"text/plain; charset*=latin-1'en'x; a*=no-such''x", b"", "ValueError"),
+        (b"text/plain; charset=idna", b"xn--a-%ff", "UnicodeError|TooManyFieldsSent"),
+        (b"text/plain; charset*=latin-1'en'x; a*=no-such''x", b"", "ValueError|BadRequest"),
         (b"text/plain; charset=latin-1", b"&a" * 2000, "TooManyFieldsSent"),
     ],
 )
@@ -201,7 +202,7 @@ def test_headers_of_which_no_request_can_be_made_are_400(
     headers = [(b"content-type", content_type)]
     (reply,) = answer("/hello/", headers=headers, query_string=query)
     assert (reply["status"], reply["content"]) == (400, b"")
-    assert f"Bad Request ({fault})" in caplog.text
+    assert re.search(rf"Bad Request \(({fault})\)", caplog.text)
     assert events == STARTED_FINISHED
 
 
@@ -277,7 +278,8 @@ def test_a_response_that_would_be_split_is_500(where, events, caplog):
     assert not any(b"\r" in value or b"\n" in value for _, value in message["headers"])
     (record,) = [record for record in caplog.records if record.levelno == logging.ERROR]
     assert record.name == "django.request"
-    assert "InvalidMessage" in caplog.text
+    # Later Djangos refuse a split reason themselves.
+    assert "InvalidMessage" in caplog.text or "BadHeaderError" in caplog.text
     assert events == STARTED_FINISHED
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from django.conf import settings
 from django.core import signals
-from django.core.exceptions import SuspiciousOperation
+from django.core.exceptions import BadRequest, SuspiciousOperation
 from django.core.handlers import base
 from django.core.handlers.exception import response_for_exception
 from django.http import (
@@ -39,7 +39,7 @@ _ENDINGS = (ResponseLater, RequestTimeout, RequestAborted)
 
 #: What clients make the construction of a request raise, and would wait for an answer to: a path
 #: that is no UTF-8, a charset that Python knows but not for text, too many parameters.
-_CLIENTS_FAULTS = (LookupError, ValueError, SuspiciousOperation)
+_CLIENTS_FAULTS = (LookupError, ValueError, BadRequest, SuspiciousOperation)
 
 #: What is answered by an error page. No worker ends by the last two, so nobody else would answer.
 _FAILURES = (Exception, SystemExit, asyncio.CancelledError)

@@ -6,6 +6,7 @@ own.
 """
 
 import functools
+import io
 import sys
 from collections.abc import Iterable
 from typing import Any
@@ -124,6 +125,16 @@ class AsgiRequest(HttpRequest):
         """The cookies; their bytes are read as UTF-8."""
         raw: str = self.META.get("HTTP_COOKIE", "")
         return parse_cookie(raw.encode("latin-1").decode(errors="replace")) if raw else {}
+
+    @property
+    def body(self) -> bytes:
+        """The whole body; raises ``RequestDataTooBig`` over ``DATA_UPLOAD_MAX_MEMORY_SIZE``."""
+        limit = settings.DATA_UPLOAD_MAX_MEMORY_SIZE
+        read = self._read_started or hasattr(self, "_body")
+        if not read and limit is not None and self._announced_length() is None:
+            # Django measures what it can seek in, and this stream has no end to seek to.
+            self._stream = io.BytesIO(self._stream.read(limit + 1))
+        return super().body
 
     def _get_post(self) -> QueryDict:
         if not hasattr(self, "_post"):
