@@ -4,7 +4,9 @@ import hashlib
 import random
 import resource
 import socket
+import struct
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -422,28 +424,49 @@ def test_a_layer_that_only_blocks_serves_as_well(serve):
     assert [client.get(f"/{n}").body for n in range(5)] == [b"/%d" % n for n in range(5)]
 
 
+def stream_path(layer: Any, message: dict[str, Any]) -> Any:
+    """Answers with the path in two messages, or one."""
+    path = message["path"].encode()
+    if not path.endswith(b"streamed"):
+        return spec.http_response(200, PLAIN, path)
+    first = spec.http_response(200, PLAIN, path[:5], more_content=True)
+    layer.send(message["reply_channel"], first)
+    return spec.http_response_chunk(path[5:])
+
+
+def visit(port: int, chance: random.Random, count: int) -> list[tuple[str, bytes]]:
+    """Send requests for unique paths, and leave connections at random moments, some by a reset.
+
+    Returns the paths that were answered by anything else.
+    """
+    wrong = []
+    client = HttpClient(("127.0.0.1", port))
+    for _ in range(count):
+        path = f"/{chance.getrandbits(64):x}-{chance.choice(['whole', 'streamed'])}"
+        client.request(path)
+        if chance.random() < 0.7:
+            body = client.response().body
+            if body != path.encode():
+                wrong.append((path, body))
+            continue
+        if chance.random() < 0.5:
+            client.socket.recv(chance.randrange(1, 250))
+        if chance.random() < 0.5:
+            reset = struct.pack("ii", 1, 0)
+            client.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, reset)
+        client.close()
+        client = HttpClient(("127.0.0.1", port))
+    client.close()
+    return wrong
+
+
 def test_no_client_sees_the_answer_of_another(serve):
-    """Many clients with unique tokens, some of which leave at once."""
-    one = serve(ChannelLayer(capacity=1000))
-    one.application(http_request=path_of)
-    one.application(http_request=path_of)
-    wrong: list[tuple[bytes, bytes]] = []
-
-    def visit(seed: int) -> None:
-        chance = random.Random(seed)
-        for number in range(40):
-            token = f"/{seed}-{number}"
-            client = HttpClient(("127.0.0.1", one.port))
-            client.request(token)
-            if chance.random() < 0.7:
-                body = client.response().body
-                if body != token.encode():
-                    wrong.append((token.encode(), body))
-            client.close()
-
-    threads = [threading.Thread(target=visit, args=(seed,)) for seed in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    """Ten thousand requests on connections that are killed at random moments."""
+    layer = ChannelLayer(capacity=10_000)
+    one = serve(layer)
+    for _ in range(2):
+        one.application(http_request=lambda message: stream_path(layer, message))
+    with ThreadPoolExecutor(8) as pool:
+        visits = [pool.submit(visit, one.port, random.Random(seed), 1250) for seed in range(8)]
+        wrong = [pair for one_visit in visits for pair in one_visit.result()]
     assert wrong == []
