@@ -12,6 +12,9 @@ from channels.layers.entries import Delivery
 
 __all__ = ["AsyncioConformance", "TwistedConformance"]
 
+#: Times that the wake-ups of the reactor are counted; the quietest one says what the layer does.
+_WINDOWS = 3
+
 
 class _Pending:
     """A Deferred made in the reactor's thread, and what it came to."""
@@ -180,16 +183,21 @@ class TwistedConformance(Kit):
             _Pending(self, layer.room_twisted, "full"),
         ]
         thread = self.in_reactor(threading.get_native_id)
-        self.busy_elsewhere(layer)  # what the start of all this makes the reactor do comes first
-        asleep = scheduled(thread)
+        # What the start of all this makes the reactor do comes first. The reactor may have other
+        # users, who wake it now and then; a layer that polls wakes it in every window.
         self.busy_elsewhere(layer)
-        wakeups = scheduled(thread) - asleep
+        wakeups = min(self._wakeups(layer, thread) for _ in range(_WINDOWS))
         for channel in ("quiet", "still!x"):
             layer.send(channel, {})
         layer.receive(["full"])
         assert all(one.result() is not None for one in pending[:2])
         assert pending[2].result() is None
         assert wakeups <= self.idle_wakeups, f"{wakeups} wake-ups in {self.idle_window} s at idle"
+
+    def _wakeups(self, layer: BaseChannelLayer, thread: int) -> int:
+        asleep = scheduled(thread)
+        self.busy_elsewhere(layer)
+        return scheduled(thread) - asleep
 
     def test_a_cancelled_wait_leaves_the_room_to_another(self) -> None:
         layer = self.made(capacity=2)
