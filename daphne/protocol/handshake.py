@@ -1,8 +1,8 @@
 """The opening handshake of WebSocket: what a request must be, and its acceptance (RFC 6455, 4.2).
 
 All rules are here: engines see nothing of the handshake. Bytes and lengths of headers were checked
-when the head was read (``daphne.protocol.heads``). Which response is written when is decided by
-``daphne.protocol.websocket``; refusals are pages of ``daphne.protocol.error_pages``.
+when the head was read (``daphne.protocol.head_buffer``). Which response is written when is decided
+by ``daphne.protocol.websocket``; refusals are pages of ``daphne.protocol.error_pages``.
 """
 
 import base64

@@ -1,7 +1,7 @@
 """The head of a request, as the cores hand it on: parsed, checked and immutable.
 
-Shared by the HTTP and the WebSocket core. How a head is found and checked is in ``heads`` and
-``request``.
+Shared by the HTTP and the WebSocket core. How a head is found in what arrives is in
+``head_buffer``, how it is parsed and checked in ``request``.
 """
 
 from typing import NamedTuple

@@ -18,7 +18,7 @@ page, and the connection is closed; the shell reads on for a moment, so that the
 A client that closes its sending side is answered within ``half_close_grace`` seconds, or not at
 all: nothing tells it from a client that is gone. A WebSocket handshake replaces this core.
 
-The answers are written in ``responder``; deadline, writing and closing are in ``connection``.
+The answers are written in ``responder``; deadline and closing are in ``http_connection``.
 """
 
 import secrets
@@ -31,7 +31,7 @@ from daphne.protocol.core import ConnectionContext
 from daphne.protocol.credit import Credit
 from daphne.protocol.exchange import Exchange
 from daphne.protocol.head import Head
-from daphne.protocol.heads import HeadBuffer
+from daphne.protocol.head_buffer import HeadBuffer
 from daphne.protocol.operations import Register, Send, Upgrade
 from daphne.protocol.request import CHUNKED, parse_request
 from daphne.protocol.responder import Responder, logger

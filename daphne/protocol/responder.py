@@ -11,11 +11,11 @@ from typing import Any
 from channels.exceptions import InvalidMessage
 from channels.spec import HTTP_DISCONNECT, credit_channel, http_disconnect
 from daphne.exceptions import RequestRefused
-from daphne.protocol.connection import HttpConnection
 from daphne.protocol.core import ConnectionContext
 from daphne.protocol.credit import Credit
 from daphne.protocol.error_pages import error_response
 from daphne.protocol.exchange import Exchange, client_name
+from daphne.protocol.http_connection import HttpConnection
 from daphne.protocol.operations import Log, Send, Unregister
 from daphne.protocol.response import Framing, ResponseBody, Start, render_start
 

@@ -6,7 +6,7 @@ import pytest
 
 from daphne.exceptions import RequestRefused
 from daphne.options import Options
-from daphne.protocol.heads import HeadBuffer
+from daphne.protocol.head_buffer import HeadBuffer
 
 HEAD = b"GET /a HTTP/1.1\r\nHost: x\r\nAccept: */*\r\n\r\n"
 
