@@ -63,6 +63,7 @@ def _address(channel: str) -> tuple[str, tuple[str, ...]]:
     return queue, ((local,) if names.is_process_channel(queue) else ())
 
 
+@functools.cache
 def _twisted() -> Any:
     """The Twisted forms of the calls; a process that never asks for them never loads Twisted."""
     return importlib.import_module("channels.layers.twisted")
