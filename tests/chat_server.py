@@ -9,7 +9,8 @@ from pathlib import Path
 from tests.waiting import wait_until
 
 ROOT = Path(__file__).parent.parent
-MANAGE = [sys.executable, str(ROOT / "examples" / "chat" / "manage.py")]
+CHAT = ROOT / "examples" / "chat"
+MANAGE = [sys.executable, str(CHAT / "manage.py")]
 
 
 class ChatServer:

@@ -39,6 +39,6 @@ CHANNEL_LAYERS = {
     "default": {
         "BACKEND": "channels.layers.inmemory.ChannelLayer",
         "ROUTING": "config.routing.channel_routing",
-        "CONFIG": {"capacity": 100},
+        "CONFIG": {"capacity": 1000},
     }
 }
