@@ -93,7 +93,7 @@ class Http1Core(Responder):
             self._abandon(exchange)
             self._close()
         elif not exchange.status:
-            self._await_response()
+            self._await_response(exchange)
 
     def connection_lost(self) -> None:
         """See ``Core``: tell the application."""
@@ -112,10 +112,11 @@ class Http1Core(Responder):
         self._write_paused = False
         if self._closed:
             return
-        if self._exchange is None:
+        exchange = self._exchange
+        if exchange is None:
             self._serve()
-        elif self._exchange.status:
-            self._await_response()
+        elif exchange.status:
+            self._await_response(exchange)
 
     def drained(self, count: int) -> None:
         """See ``Core``: give credit to the worker."""
@@ -187,7 +188,7 @@ class Http1Core(Responder):
             self.emit(Register(local))
             self.emit(Send(HTTP_REQUEST, exchange.message(), exchange))
             exchange.announced = True
-            self._await_response(exchange.started)
+            self._await_response(exchange, exchange.started)
 
     def _upgrade(self, head: Head) -> None:
         """Hand the connection over to a WebSocket core."""
@@ -252,7 +253,7 @@ class Http1Core(Responder):
             return
         held = exchange.decoder is not None and upload.is_full
         if exchange.decoder is None or (held and not exchange.held):
-            self._await_response()
+            self._await_response(exchange)
         elif exchange.held and not held:
             exchange.looked_at = exchange.received
             self._arm(options.body_grace)

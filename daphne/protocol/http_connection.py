@@ -80,9 +80,8 @@ class HttpConnection(Core):
             self._armed = deadline
             self.emit(Timer(_DEADLINE, deadline))
             return
-        self._deadline = None
         self._expired()
 
     def _expired(self) -> None:
-        """The deadline has passed."""
+        """The deadline has passed: arm another one, or end the connection."""
         raise NotImplementedError

@@ -110,15 +110,14 @@ class Responder(HttpConnection):
         channel = credit_channel(exchange.reply_channel)
         if channel is not None:
             exchange.credit = Credit(channel, self.emit)
-        self._await_response()
+        self._await_response(exchange)
 
-    def _await_response(self, now: float | None = None) -> None:
+    def _await_response(self, exchange: Exchange, now: float | None = None) -> None:
         """Give the application its time for the next message."""
         options = self.context.options
-        exchange = self._exchange
-        if self._eof and exchange is not None and not exchange.status:
+        if self._eof and not exchange.status:
             self._arm(options.half_close_grace, now)
-        elif not self._write_paused or exchange is None or not exchange.status:
+        elif not (self._write_paused and exchange.status):
             self._arm(options.http_timeout, now)
 
     def _continue_response(self, exchange: Exchange, message: Mapping[str, Any]) -> None:
@@ -137,7 +136,7 @@ class Responder(HttpConnection):
         elif self._outstanding > self.context.options.response_write_limit:
             self._cut(exchange, "the client does not read it (response_write_limit)")
         else:
-            self._await_response()
+            self._await_response(exchange)
 
     def _spoiled(self, exchange: Exchange, error: InvalidMessage) -> None:
         """The application sent a message that is no response; nothing of it was written."""

@@ -122,6 +122,16 @@ def test_a_stream_whose_next_part_is_late_is_cut(driver: Driver) -> None:
     assert len(driver.on("http.disconnect")) == 1
 
 
+def test_the_second_part_of_a_stream_has_its_time_from_the_first_one(driver: Driver) -> None:
+    driver.feed(GET)
+    driver.sleep(29)
+    driver.reply(START)
+    driver.sleep(29)
+    assert not driver.closed
+    driver.sleep(1.1)
+    assert driver.aborted
+
+
 def test_a_client_that_stops_reading_a_stream_is_cut(driver: Driver) -> None:
     driver.feed(GET).reply(START)
     driver.do(driver.core.pause_writing)

@@ -219,6 +219,7 @@ def test_the_rest_of_a_body_is_ignored_while_an_early_response_streams() -> None
     driver.reply({"status": 200, "content": b"x", "more_content": True})
     driver.feed(b"GET /smuggled HTTP/1.1\r\nHost: x\r\n\r\n" * 5000)
     assert driver.reading
+    assert len(driver.core._buffer) == 0  # type: ignore[attr-defined]
     driver.reply({"content": b"y"})
     assert driver.closed
     assert len(driver.requests) == 1
