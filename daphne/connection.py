@@ -115,8 +115,10 @@ class Connection:
         self._eof = True
         if self._closing:
             self._transport.loseConnection()
-        else:
-            self._feed(self._core.receive_eof)
+            return
+        self._feed(self._core.receive_eof)
+        if self._plain and not self._closing:
+            self._probe_later()  # what was written before may have met a client that had left
 
     def writeConnectionLost(self) -> None:  # noqa: N802
         """Our side is flushed and closed: linger until the client closes its side."""

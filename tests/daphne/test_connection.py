@@ -440,6 +440,21 @@ def test_a_client_that_left_is_found_out_by_what_is_written_to_it(shell, layer):
     wait_until(lambda: "connection_lost" in core.names())
 
 
+def test_a_client_that_left_unseen_before_a_write_is_found_out(shell):
+    """Its end of input and the reset that the write met are then there at the same time."""
+    script = Script(connection_made=emits(Register("abc")), deliver=emits(Write(b"news")))
+    one = shell(script)
+    client = one.connect()
+    core = the_core(script)
+
+    def leave_and_write() -> None:
+        client.close()
+        one.only.deliver("abc", {}, {})
+
+    in_reactor(leave_and_write)
+    wait_until(lambda: "connection_lost" in core.names())
+
+
 def test_a_client_that_closed_only_its_side_is_written_to_as_long_as_it_reads(shell, layer):
     script = Script(
         connection_made=emits(Register("abc")),
