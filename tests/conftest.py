@@ -14,7 +14,13 @@ django.setup()
 from channels import _speedups  # noqa: E402
 
 #: The Debian package of each program that tests start.
-PACKAGES = {"chromium": "chromium", "chromedriver": "chromium-driver", "nginx": "nginx"}
+PACKAGES = {
+    "chromium": "chromium",
+    "chromedriver": "chromium-driver",
+    "nginx": "nginx",
+    "redis-server": "redis-server",
+    "rabbitmq-server": "rabbitmq-server",
+}
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -282,6 +282,12 @@ class BaseChannelLayer(Blocking):
         """
         return self._generation(None if channel is None else self._address(channel)[0])
 
+    def close(self) -> None:
+        """Let go of connections, threads and descriptors; the next use takes them anew.
+
+        Not while another thread uses the layer.
+        """
+
     # What workers listen to
 
     def announce_listening(self, listener: str, channels: Iterable[str]) -> None:

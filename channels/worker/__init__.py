@@ -1,9 +1,8 @@
 """Workers: they take messages off a channel layer and run the consumers that these are routed to.
 
 ``dispatch`` runs one message, ``worker`` is the loop of one thread, ``group`` keeps several threads
-going, ``stopping`` turns SIGTERM and SIGINT into an orderly end, ``outage`` waits for a layer that
-went away. The ``runworker`` and ``runserver`` commands start them; matching is in
-``channels.routing``.
+going, ``stopping`` turns SIGTERM and SIGINT into an orderly end. The ``runworker`` and
+``runserver`` commands start them; matching is in ``channels.routing``.
 """
 
 from .group import WorkerGroup

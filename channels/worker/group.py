@@ -10,9 +10,9 @@ from collections.abc import Iterable
 from django.db import connections
 
 from channels.asgi import ChannelLayerWrapper
+from channels.outage import Backoff
 
 from .dispatch import Callback
-from .outage import Backoff
 from .worker import Worker
 
 __all__ = ["WorkerGroup"]

@@ -17,10 +17,10 @@ from django.core.exceptions import ImproperlyConfigured
 from channels.asgi import ChannelLayerWrapper
 from channels.exceptions import InvalidStoredMessage
 from channels.names import random_part
+from channels.outage import Backoff, FailureLog
 from channels.signals import worker_ready
 
 from .dispatch import Callback, Dispatcher
-from .outage import Backoff, FailureLog
 from .stopping import StopSignals
 
 __all__ = ["Worker"]

@@ -4,7 +4,7 @@ import logging
 
 import pytest
 
-from channels.worker.outage import Backoff, FailureLog
+from channels.outage import Backoff, FailureLog
 
 logger = logging.getLogger("tests.outage")
 

@@ -1,6 +1,6 @@
-"""What a worker does while its layer fails: wait longer and longer, log at a limited rate.
+"""What is done while something fails that comes back: wait longer and longer, log in bounds.
 
-Knows neither layers nor workers.
+For workers whose layer went away and layers whose server did; knows neither.
 """
 
 import logging
