@@ -1,8 +1,8 @@
 """Private redis-server processes."""
 
-import signal
 import subprocess
 import tempfile
+from signal import SIGKILL, SIGTERM, Signals
 from types import TracebackType
 
 from tests.servers.ports import free_port, listens
@@ -46,12 +46,12 @@ class RedisServer:
         )
         wait_until(lambda: listens(self.port))
 
-    def signal(self, number: signal.Signals) -> None:
+    def signal(self, number: Signals) -> None:
         """Send it a signal, such as SIGSTOP."""
         assert self._process is not None, "it is not running"
         self._process.send_signal(number)
 
-    def stop(self, number: signal.Signals = signal.SIGTERM) -> None:
+    def stop(self, number: Signals = SIGTERM) -> None:
         """End it by a signal, such as SIGKILL; its data are gone."""
         process, self._process = self._process, None
         if process is not None:
@@ -68,5 +68,5 @@ class RedisServer:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self.stop(signal.SIGKILL)
+        self.stop(SIGKILL)
         self._folder.cleanup()
