@@ -384,6 +384,7 @@ class BaseChannelLayer(Blocking):
         A backend lets go of what belongs to the parent: locks, connections, registrations.
         """
         self._blocked = {}
+        self._announced = {}
         self._drops = DropCounter()
 
     def _address(self, channel: str) -> tuple[str, tuple[str, ...]]:

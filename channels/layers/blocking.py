@@ -24,6 +24,7 @@ class Blocking(Primitives):
     """The blocking forms of the primitives."""
 
     def __init__(self) -> None:
+        super().__init__()
         #: Changes with every ``interrupt``; see there.
         self.interruption = object()
         self._blocked: dict[Waiter, None] = {}

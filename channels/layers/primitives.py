@@ -30,6 +30,9 @@ class Primitives(abc.ABC):
     it may concern.
     """
 
+    def __init__(self) -> None:
+        self._announced: dict[str, frozenset[str]] = {}
+
     @abc.abstractmethod
     def _push(self, queue: str, targets: tuple[str, ...], body: bytes) -> bool:
         """Append an entry that expires ``expiry`` seconds from now; False where it is full.
@@ -104,16 +107,21 @@ class Primitives(abc.ABC):
     def _announce(self, listener: str, channels: frozenset[str]) -> None:
         """Keep what ``listener`` listens to, where every client sees it; an empty set withdraws it.
 
-        Forgotten after ``announcement_expiry`` seconds, unless the layer dies with the process.
+        Forgotten after ``announcement_expiry`` seconds, unless the layer dies with the process. As
+        it stands here, it is for layers that live in one process.
         """
-        raise NotImplementedError(f"{type(self).__name__} does not publish listeners")
+        if channels:
+            self._announced[listener] = channels
+        else:
+            self._announced.pop(listener, None)
 
     def _is_listened_to(self, queue: str) -> bool:
         """Whether some listener announced ``queue``; True where this is unknown.
 
         A cheap local read: interface servers ask in the reactor.
         """
-        return True
+        announced = list(self._announced.values())
+        return not announced or any(queue in channels for channels in announced)
 
     def _lacks(self, extension: str) -> UnsupportedExtension:
         return UnsupportedExtension(

@@ -17,6 +17,7 @@ from twisted.internet.task import LoopingCall
 from channels import codec
 from channels.layers import conformance
 from channels.layers.conformance import ChannelLayerConformance
+from channels.layers.conformance.groups import GroupConformance
 from channels.layers.entries import Received, Stored
 from channels.layers.inmemory import ChannelLayer
 from channels.layers.waiting import Listening, Waiter
@@ -237,7 +238,7 @@ DEFECTS = [
     (Raising, "test_a_group_never_raises_channel_full"),
     (Counting, "test_new_channel_never_repeats_a_name"),
     (Nameless, "test_a_process_channel_is_received_by_its_name_up_to_the_mark"),
-    (HalfFlushed, "test_a_flush_leaves_nothing_for_any_client"),
+    (HalfFlushed, "test_a_flush_leaves_no_group_for_any_client"),
     (HalfFlushed, "test_the_generation_changes_with_a_flush_and_with_nothing_else"),
     (Deaf, "test_a_receive_makes_room"),
     (Uncounting, "test_a_full_member_misses_the_message_and_others_get_it"),
@@ -279,6 +280,43 @@ def test_no_test_of_the_kit_hides_another() -> None:
     parts = [part for part in ChannelLayerConformance.__mro__ if part.__module__ != "builtins"]
     names = [name for part in parts for name in vars(part) if name.startswith("test_")]
     assert len(names) == len(set(names)) > 90
+
+
+def _collected(suite: type[ChannelLayerConformance]) -> set[str]:
+    return {
+        name for name in dir(suite) if name.startswith("test_") and callable(getattr(suite, name))
+    }
+
+
+def test_tests_of_extensions_that_a_layer_lacks_are_left_out() -> None:
+    """Of that subclass only, and those alone that need the extension."""
+
+    class Whole(ChannelLayerConformance):
+        pass
+
+    class Groupless(ChannelLayerConformance):
+        extensions = ("flush", "statistics", "twisted", "asyncio")
+
+    class Bare(ChannelLayerConformance):
+        extensions = ()
+
+    left_out = _collected(Whole) - _collected(Groupless)
+    assert left_out >= {name for name in vars(GroupConformance) if name.startswith("test_")}
+    assert "test_a_flush_leaves_no_group_for_any_client" in left_out
+    assert "test_a_flush_leaves_nothing_for_any_client" not in left_out
+    assert _collected(Bare) < _collected(Groupless)
+    assert "test_messages_keep_their_order" in _collected(Bare)
+
+
+def test_a_layer_that_claims_what_is_not_tested_fails() -> None:
+    class Suite(ChannelLayerConformance):
+        extensions = ("groups", "flush")
+
+        def make_layer(self, **arguments: Any) -> ChannelLayer:
+            return ChannelLayer(**arguments)
+
+    with pytest.raises(AssertionError):
+        Suite().test_the_layer_has_the_extensions_that_are_tested()
 
 
 def test_the_kit_runs_under_unittest() -> None:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from channels.layers.base import BaseChannelLayer
-from channels.layers.conformance.kit import Background, Kit, refused
+from channels.layers.conformance.kit import Background, Kit, needs, refused
 from channels.layers.conformance.wakeups import scheduled
 from channels.layers.entries import Delivery
 
@@ -37,6 +37,7 @@ class _Pending:
         return self.outcome[0]
 
 
+@needs("twisted")
 class TwistedConformance(Kit):
     """ASGI spec, Specification Details: the twisted extension, and what interface servers use."""
 
@@ -84,6 +85,7 @@ class TwistedConformance(Kit):
         self.layer.send("one", message)
         deferred.cancel()
 
+    @needs("groups")
     def test_a_group_message_is_one_delivery_for_a_process(self) -> None:
         members = {f"{number}" for number in range(300)}
         for member in members:
@@ -99,6 +101,7 @@ class TwistedConformance(Kit):
         assert deliveries[1].message == {"n": 1}
         assert self.layer.receive(["serv!"]) == (None, None)
 
+    @needs("groups")
     def test_a_delivery_has_2000_targets_at_most(self) -> None:
         members = {f"{number}" for number in range(4_500)}
         for member in members:
@@ -117,6 +120,7 @@ class TwistedConformance(Kit):
         self.layer.send("two?x", {"n": 1})
         assert pending.result() == [Delivery("two?x", (), {"n": 1})]
 
+    @needs("groups")
     def test_the_rest_of_a_group_message_goes_to_the_next_receiver(self) -> None:
         members = {"a", "b", "c"}
         for member in members:
@@ -128,6 +132,7 @@ class TwistedConformance(Kit):
         assert {channel.partition("!")[2], *rest.targets} == members
         assert len(rest.targets) == 2
 
+    @needs("flush")
     def test_a_flush_and_an_interrupt_wake_deferred_receives(self) -> None:
         for wake in (self.layer.flush, self.layer.interrupt):
             plain = _Pending(self, self.layer.receive_twisted, ["one"])
@@ -167,6 +172,7 @@ class TwistedConformance(Kit):
         layer.send("one", {})
         assert _Pending(self, layer.room_twisted, "one").result() is None
 
+    @needs("flush")
     def test_a_flush_makes_room_for_deferred_waits(self) -> None:
         layer = self.made(capacity=1)
         layer.send("one", {})
@@ -221,6 +227,7 @@ class TwistedConformance(Kit):
             self.in_reactor(self.layer.new_channel_twisted, "serv")
 
 
+@needs("asyncio")
 class AsyncioConformance(Kit):
     """ASGI spec, Specification Details: the async extension."""
 
@@ -259,6 +266,7 @@ class AsyncioConformance(Kit):
         for _ in range(20):
             asyncio.run(receive())
 
+    @needs("flush")
     def test_a_flush_and_an_interrupt_wake_coroutines(self) -> None:
         async def receive(wake: Callable[[], None]) -> tuple[Any, Any]:
             task = asyncio.ensure_future(self.layer.receive_async(["one"]))

@@ -7,7 +7,7 @@ import time
 from typing import Any
 
 from channels.layers.base import BaseChannelLayer
-from channels.layers.conformance.kit import Background, Kit
+from channels.layers.conformance.kit import Background, Kit, needs
 from channels.layers.conformance.wakeups import WatchedThread
 
 __all__ = ["BlockingConformance"]
@@ -28,6 +28,7 @@ class BlockingConformance(Kit):
             client.send(channel, {"to": channel})
             assert blocked.result(self.patience) == (channel, {"to": channel})
 
+    @needs("groups")
     def test_a_blocked_receive_ends_with_a_message_to_a_group(self) -> None:
         for member in ("serv!a", "serv!b"):
             self.layer.group_add("everybody", member)

@@ -1,10 +1,11 @@
 """Conformance: flush, and the generation that tells of it."""
 
-from channels.layers.conformance.kit import Background, Kit
+from channels.layers.conformance.kit import Background, Kit, needs
 
 __all__ = ["FlushConformance"]
 
 
+@needs("flush")
 class FlushConformance(Kit):
     """ASGI spec, Specification Details: the flush extension."""
 
@@ -16,20 +17,36 @@ class FlushConformance(Kit):
         everything = ["one", "two?x", "three!"]
         for channel in ("one", "two?x", "three!a"):
             client.send(channel, {})
-            client.group_add("everybody", channel)
         self.layer.flush()
         for layer in (self.layer, client):
             assert layer.receive(everything) == (None, None)
-            assert list(layer.group_channels("everybody")) == []
             assert layer.channels() == []
+
+    @needs("groups")
+    def test_a_flush_leaves_no_group_for_any_client(self) -> None:
+        client = self.other_client(self.layer)
+        before = client.generation()
+        for channel in ("one", "two?x", "three!a"):
+            client.group_add("everybody", channel)
+        assert client.generation() == before
+        self.layer.flush()
+        for layer in (self.layer, client):
+            assert list(layer.group_channels("everybody")) == []
         client.send_group("everybody", {})
-        assert self.layer.receive(everything) == (None, None)
+        assert self.layer.receive(["one", "two?x", "three!"]) == (None, None)
 
     def test_a_flushed_layer_works(self) -> None:
         for _ in range(3):
             for number in range(5):
                 self.layer.send("one", {"n": number})
             self.layer.flush()
+        self.layer.send("one", {"n": 1})
+        assert self.layer.receive(["one"]) == ("one", {"n": 1})
+
+    @needs("groups")
+    def test_a_flushed_layer_has_groups(self) -> None:
+        self.layer.group_add("everybody", "one")
+        self.layer.flush()
         self.layer.group_add("everybody", "one")
         self.layer.send_group("everybody", {"n": 1})
         assert self.layer.receive(["one"]) == ("one", {"n": 1})
@@ -39,7 +56,6 @@ class FlushConformance(Kit):
         before = self.layer.generation()
         before_process = self.layer.generation("serv!")
         self.layer.send("serv!a", {})
-        self.layer.group_add("everybody", "serv!a")
         self.layer.receive(["serv!"])
         assert client.generation() == self.layer.generation() == before
         assert client.generation("serv!") == before_process

@@ -1,10 +1,11 @@
 """Conformance: groups."""
 
-from channels.layers.conformance.kit import Kit
+from channels.layers.conformance.kit import Kit, needs
 
 __all__ = ["GroupConformance"]
 
 
+@needs("groups")
 class GroupConformance(Kit):
     """ASGI spec, Groups; Specification Details; Persistence."""
 

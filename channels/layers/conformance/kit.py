@@ -5,12 +5,15 @@ import functools
 import importlib
 import threading
 import time
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Callable, Collection, Iterator
+from typing import Any, TypeVar
 
 from channels.layers.base import BaseChannelLayer
+from channels.layers.extensions import EXTENSIONS
 
-__all__ = ["Background", "Kit", "refused"]
+__all__ = ["Background", "Kit", "needs", "refused"]
+
+T = TypeVar("T", bound=Callable[..., None] | type)
 
 if not __debug__:
     raise ImportError("the conformance kit tests by assert statements: run Python without -O")
@@ -51,8 +54,26 @@ def refused(*errors: type[BaseException]) -> Iterator[None]:
     raise AssertionError(f"none of {', '.join(error.__name__ for error in errors)} was raised")
 
 
+def needs(*extensions: str) -> Callable[[T], T]:
+    """Mark a test, or each test that a class defines, as one about layers with ``extensions``."""
+
+    def mark(test: T) -> T:
+        if isinstance(test, type):
+            for name in [name for name in vars(test) if name.startswith("test_")]:
+                mark(vars(test)[name])
+        else:
+            vars(test).setdefault("needed", set()).update(extensions)
+        return test
+
+    return mark
+
+
 class Kit:
     """What a subclass says about its layer. Only ``make_layer`` has to be written."""
+
+    #: The extensions of the layer. Tests that need another one are left out of the subclass, and
+    #: one test sees to it that the layer claims these and no others.
+    extensions: Collection[str] = EXTENSIONS
 
     #: Seconds of ``expiry`` and ``group_expiry`` in the tests of expiry. A layer whose clock is
     #: coarse or far away takes more.
@@ -74,6 +95,12 @@ class Kit:
 
     #: Messages of each writer in the tests of concurrency.
     stress_messages = 300
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        for name in dir(cls):
+            if not set(cls.extensions).issuperset(getattr(getattr(cls, name), "needed", ())):
+                setattr(cls, name, None)  # what cannot be called is no test to any runner
 
     def make_layer(self, **arguments: Any) -> BaseChannelLayer:
         """A layer with an empty store of its own.
@@ -140,6 +167,12 @@ class Kit:
         while not condition():
             assert time.monotonic() < deadline, f"not true within {self.patience} s: {condition}"
             time.sleep(0.005)  # between two looks; the deadline bounds it
+
+    def nothing_waits(self, layer: BaseChannelLayer) -> bool:
+        """Whether every message was received or has expired."""
+        if layer.supports("statistics"):
+            return layer.global_statistics()["messages_pending"] == 0
+        return not layer.channels()
 
     def busy_elsewhere(self, layer: BaseChannelLayer) -> None:
         """Use a channel of its own for ``idle_window`` seconds, while somebody waits on others."""

@@ -4,7 +4,7 @@ import re
 import warnings
 from typing import Any
 
-from channels.layers.conformance.kit import Background, Kit, refused
+from channels.layers.conformance.kit import Background, Kit, needs, refused
 
 __all__ = ["QueueConformance"]
 
@@ -48,6 +48,9 @@ BAD_GROUPS: list[Any] = ["", "a?b", "a!", "a b", "a\n", "ä", "a" * 201, b"bytes
 class QueueConformance(Kit):
     """ASGI spec, Channels and Messages; Capacity; Approximate Global Ordering."""
 
+    def test_the_layer_has_the_extensions_that_are_tested(self) -> None:
+        assert sorted(self.layer.extensions) == sorted(self.extensions)
+
     def test_good_names_carry_messages(self) -> None:
         for name in GOOD_NAMES:
             self.layer.send(name, {"to": name})
@@ -58,6 +61,13 @@ class QueueConformance(Kit):
         local = process + "l" * 99
         self.layer.send(local, {"to": "local"})
         assert self.layer.receive([process]) == (local, {"to": "local"})
+        self.layer.send("c" * 200, {})
+        assert self.layer.receive(["c" * 200]) == ("c" * 200, {})
+
+    @needs("groups")
+    def test_names_of_200_characters_carry_messages_to_groups(self) -> None:
+        process = "p" * 100 + "!"
+        local = process + "l" * 99
         group = "g" * 200
         self.layer.group_add(group, local)
         self.layer.group_add(group, "c" * 200)

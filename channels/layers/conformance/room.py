@@ -1,7 +1,7 @@
 """Conformance: waiting for room in a full channel."""
 
 from channels.layers.base import BaseChannelLayer
-from channels.layers.conformance.kit import Background, Kit, refused
+from channels.layers.conformance.kit import Background, Kit, needs, refused
 from channels.layers.conformance.wakeups import WatchedThread
 
 __all__ = ["RoomConformance"]
@@ -38,6 +38,7 @@ class RoomConformance(Kit):
             assert waiting.result(self.patience) is True
             layer.send(channel, {})
 
+    @needs("flush")
     def test_a_flush_makes_room(self) -> None:
         layer = self._full()
         waiting = self._waiting(layer)

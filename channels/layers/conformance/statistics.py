@@ -1,6 +1,6 @@
 """Conformance: statistics."""
 
-from channels.layers.conformance.kit import Kit, refused
+from channels.layers.conformance.kit import Kit, needs, refused
 
 __all__ = ["StatisticsConformance"]
 
@@ -14,6 +14,7 @@ KEYS = {
 }
 
 
+@needs("statistics")
 class StatisticsConformance(Kit):
     """ASGI spec, Specification Details: the statistics extension."""
 

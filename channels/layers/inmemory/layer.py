@@ -77,7 +77,6 @@ class ChannelLayer(BaseChannelLayer):
         self._full = Tally()
         self._counters: OrderedDict[str, Counters] = OrderedDict()
         self._passing_counters: OrderedDict[str, Counters] = OrderedDict()
-        self._announced: dict[str, frozenset[str]] = {}
         self._reset()
 
     def _reset(self) -> None:
@@ -369,15 +368,3 @@ class ChannelLayer(BaseChannelLayer):
         counters = store.get(name) or Counters()
         _remember(store, name, counters)
         return counters
-
-    # What workers listen to
-
-    def _announce(self, listener: str, channels: frozenset[str]) -> None:
-        if channels:
-            self._announced[listener] = channels
-        else:
-            self._announced.pop(listener, None)
-
-    def _is_listened_to(self, queue: str) -> bool:
-        announced = list(self._announced.values())
-        return not announced or any(queue in channels for channels in announced)
