@@ -233,7 +233,7 @@ class BaseChannelLayer(Blocking):
         Raises what ``send`` raises, but never ``ChannelFull``.
         """
         names.check_group_name(group)
-        body = self._encode(message, group)
+        body = self._encode_for_group(message, group)
         if self.drop_rate and self._drops_on_purpose(group):
             return
         for queue, targets in self._push_group(group, body):
@@ -398,7 +398,7 @@ class BaseChannelLayer(Blocking):
         return _address(channel)
 
     def _encode(self, message: dict[str, Any], name: str) -> bytes:
-        """The body to store; ``name`` is the queue or the group that it is sent to.
+        """The body to store in the queue ``name``.
 
         A backend that encrypts does it here, and binds the body to that name.
         """
@@ -406,6 +406,10 @@ class BaseChannelLayer(Blocking):
         if RESERVED_KEY in message:
             raise ValueError(f"the message key {RESERVED_KEY!r} is reserved for layers; rename it")
         return body
+
+    def _encode_for_group(self, message: dict[str, Any], group: str) -> bytes:
+        """The body to store in the queue of each member of ``group``."""
+        return self._encode(message, group)
 
     def _decode(self, body: bytes, queue: str) -> dict[str, Any]:
         """The message of a body that was taken from ``queue``; raises ``InvalidStoredMessage``."""
