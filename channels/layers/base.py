@@ -237,7 +237,7 @@ class BaseChannelLayer(Blocking):
         if self.drop_rate and self._drops_on_purpose(group):
             return
         for queue, targets in self._push_group(group, body):
-            self._drops.add(queue, targets, "it was full when a group was sent to")
+            self._drop(queue, targets, "it was full when a group was sent to")
 
     # Flush, statistics, enumeration
 
@@ -250,7 +250,8 @@ class BaseChannelLayer(Blocking):
         """The statistics of all channels together, with the keys of the reference.
 
         A message to a group counts once for each queue that it was put into, as it does for
-        capacity.
+        capacity. A layer that counts drops where every client sees them adds
+        ``messages_dropped``.
         """
         return self._statistics(None)
 
@@ -484,7 +485,12 @@ class BaseChannelLayer(Blocking):
 
     def _drop_damaged(self, stored: Stored, error: InvalidStoredMessage) -> None:
         queue, targets, _ = stored
-        self._drops.add(queue, len(targets) or 1, f"its bytes are invalid: {error}")
+        self._drop(queue, len(targets) or 1, f"its bytes are invalid: {error}")
+
+    def _drop(self, queue: str, count: int, reason: str) -> None:
+        """Account for messages to ``queue`` that nobody will get."""
+        self._drops.add(queue, count, reason)
+        self._count_dropped(queue, count)
 
     def _drops_on_purpose(self, name: str) -> bool:
         if random.random() >= self.drop_rate:

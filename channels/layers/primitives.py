@@ -83,6 +83,10 @@ class Primitives(abc.ABC):
         """The statistics of ``queue``, None for those of all queues together."""
         raise self._lacks("statistics")
 
+    def _count_dropped(self, queue: str, count: int) -> None:
+        """Add to ``messages_dropped`` of the statistics, in layers that have this key."""
+        return
+
     def _group_add(self, group: str, queue: str, targets: tuple[str, ...]) -> None:
         """Add or renew a membership, for ``group_expiry`` seconds from now."""
         raise self._lacks("groups")

@@ -70,13 +70,18 @@ def count_in(now: float, first: Tally, second: Tally) -> None:
 
 
 def statistics(
-    messages: Tally, full: Tally, pending: int, max_age: float, now: float
+    messages: Tally,
+    full: Tally,
+    pending: int,
+    max_age: float,
+    now: float,
+    dropped: int | None = None,
 ) -> dict[str, int | float]:
-    """The six keys of the reference (ASGI spec, Details).
+    """The six keys of the reference (ASGI spec, Details), and ``messages_dropped`` where given.
 
     Counts of messages, and ages in seconds.
     """
-    return {
+    found: dict[str, int | float] = {
         "messages_count": messages.total(),
         "messages_count_per_second": messages.per_second(now),
         "messages_pending": pending,
@@ -84,6 +89,9 @@ def statistics(
         "channel_full_count": full.total(),
         "channel_full_count_per_second": full.per_second(now),
     }
+    if dropped is not None:
+        found["messages_dropped"] = dropped
+    return found
 
 
 class DropCounter:

@@ -1,5 +1,6 @@
 """Conformance: groups."""
 
+from channels.layers.base import BaseChannelLayer
 from channels.layers.conformance.kit import Kit, needs
 
 __all__ = ["GroupConformance"]
@@ -86,10 +87,18 @@ class GroupConformance(Kit):
         before = layer.drops
         layer.send_group("everybody", {"old": False})
         assert layer.drops - before == 3
+        self._check_dropped(layer, "full!", 2)
         received = self.everything(layer, ["full", "full!", "room", "room!"])
         new = [channel for channel, message in received if message == {"old": False}]
         assert sorted(str(channel) for channel in new) == ["room", "room!c"]
         assert len(received) == 6
+
+    def _check_dropped(self, layer: BaseChannelLayer, channel: str, count: int) -> None:
+        """Compare with the statistics of layers that count drops for all their clients."""
+        if layer.supports("statistics"):
+            found = layer.channel_statistics(channel).get("messages_dropped", count)
+            whole = self.other_client(layer).global_statistics().get("messages_dropped", count)
+            assert found == count <= whole
 
     def test_a_group_never_raises_channel_full(self) -> None:
         layer = self.made(capacity=1)

@@ -23,6 +23,7 @@ class StatisticsConformance(Kit):
 
     def test_an_unused_layer_has_all_keys_at_zero(self) -> None:
         for found in (self.layer.global_statistics(), self.layer.channel_statistics("unused")):
+            assert found.pop("messages_dropped", 0) == 0  # not every layer counts them for all
             assert found == dict.fromkeys(KEYS, 0)
             assert all(type(key) is str for key in found)
 

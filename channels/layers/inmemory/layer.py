@@ -75,6 +75,7 @@ class ChannelLayer(BaseChannelLayer):
         self._senders = WaitingLine()
         self._messages = Tally()
         self._full = Tally()
+        self._dropped = 0
         self._counters: OrderedDict[str, Counters] = OrderedDict()
         self._passing_counters: OrderedDict[str, Counters] = OrderedDict()
         self._reset()
@@ -344,20 +345,25 @@ class ChannelLayer(BaseChannelLayer):
         self._notify_woken()
         return found
 
+    def _count_dropped(self, queue: str, count: int) -> None:
+        with self._section:
+            self._dropped += count
+            self._counters_of(queue).dropped += count
+
     def _global_statistics(self, now: float) -> dict[str, int | float]:
         first = self._agenda.first()
         age = 0.0 if first is None else now - (first[0] - self.expiry)
-        return statistics(self._messages, self._full, self._pending, age, now)
+        return statistics(self._messages, self._full, self._pending, age, now, self._dropped)
 
     def _queue_statistics(self, name: str, now: float) -> dict[str, int | float]:
         queue = self._store.get(name)
         if queue is None:
             counters = self._counter_store(name).get(name) or Counters()
-            return statistics(counters.messages, counters.full, 0, 0.0, now)
+            return statistics(counters.messages, counters.full, 0, 0.0, now, counters.dropped)
         due = queue.due()
         age = 0.0 if due is None else now - (due - self.expiry)
-        counters = queue.counters
-        return statistics(counters.messages, counters.full, len(queue.entries), age, now)
+        pending, counters = len(queue.entries), queue.counters
+        return statistics(counters.messages, counters.full, pending, age, now, counters.dropped)
 
     def _counter_store(self, name: str) -> OrderedDict[str, Counters]:
         # apart, so that a flood of names made for one use pushes out no other channel's counters

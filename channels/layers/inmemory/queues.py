@@ -21,11 +21,12 @@ Entry = tuple[float, tuple[str, ...], bytes]
 class Counters:
     """The tallies of a channel, which outlive its queue."""
 
-    __slots__ = ("full", "messages")
+    __slots__ = ("dropped", "full", "messages")
 
     def __init__(self) -> None:
         self.messages = Tally()
         self.full = Tally()
+        self.dropped = 0
 
 
 class Queue:
