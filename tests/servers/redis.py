@@ -2,8 +2,14 @@
 
 import subprocess
 import tempfile
+from pathlib import Path
 from signal import SIGKILL, SIGTERM, Signals
 from types import TracebackType
+from typing import Any, Self
+
+import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from tests.servers.ports import free_port, listens
 from tests.waiting import wait_until
@@ -17,6 +23,9 @@ class RedisServer:
     A context manager. The port stays the same over ``stop`` and ``start``.
     """
 
+    #: What comes before the options on the command line.
+    command: tuple[str, ...] = ("redis-server",)
+
     def __init__(self, *arguments: str, port: int | None = None) -> None:
         self.port = port or free_port()
         self._arguments = arguments
@@ -29,22 +38,69 @@ class RedisServer:
         return f"redis://127.0.0.1:{self.port}/0"
 
     @property
+    def address(self) -> tuple[str, int]:
+        """Host and port."""
+        return "127.0.0.1", self.port
+
+    @property
     def folder(self) -> str:
         """Where it keeps its files, among them ``redis.sock``."""
         return self._folder.name
 
+    @property
+    def log(self) -> str:
+        """What it has written so far."""
+        return Path(self.folder, "log").read_text(encoding="utf-8", errors="replace")
+
+    def options(self) -> list[str]:
+        """The part of the command line between the program and ``arguments``."""
+        return [
+            *("--port", str(self.port), "--bind", "127.0.0.1"),
+            *("--save", "", "--appendonly", "no", "--dir", self.folder),
+            *("--unixsocket", f"{self.folder}/redis.sock", "--loglevel", "warning"),
+        ]
+
     def start(self) -> None:
         """Start it; returns when it listens."""
-        self._process = subprocess.Popen(
-            [
-                *("redis-server", "--port", str(self.port), "--bind", "127.0.0.1"),
-                *("--save", "", "--appendonly", "no", "--dir", self.folder),
-                *("--unixsocket", f"{self.folder}/redis.sock", "--loglevel", "warning"),
-                *self._arguments,
-            ],
-            stdout=subprocess.DEVNULL,
-        )
-        wait_until(lambda: listens(self.port))
+        self.launch()
+        self.wait_until_it_listens()
+
+    def launch(self) -> None:
+        """Start it; several servers start in the time of one this way."""
+        with Path(self.folder, "log").open("ab") as log:
+            self._process = subprocess.Popen(
+                [*self.command, *self.options(), *self._arguments], stdout=log, stderr=log
+            )
+
+    def wait_until_it_listens(self) -> None:
+        """What follows ``launch``."""
+        wait_until(lambda: listens(self.port) or self._fail_if_ended())
+
+    def _fail_if_ended(self) -> None:
+        assert self._process is not None
+        assert self._process.poll() is None, f"redis-server ended: {self.log}"
+
+    def client(self, **options: Any) -> "redis.Redis[bytes]":
+        """A connection of the test's own, which waits 10 s for an answer; close it."""
+        once = Retry(NoBackoff(), 0)
+        return redis.Redis(port=self.port, protocol=2, socket_timeout=10, retry=once, **options)
+
+    def ask(self, *command: str | int | bytes) -> Any:
+        """The server's answer to one command, as it came: bytes, int or list."""
+        with self.client() as client:
+            client.response_callbacks.clear()
+            return client.execute_command(*command)
+
+    def info(self, section: str) -> dict[str, str]:
+        """The lines of a section of INFO."""
+        lines = self.ask("INFO", section).decode().splitlines()
+        return dict(line.split(":", 1) for line in lines if ":" in line)
+
+    @property
+    def pid(self) -> int:
+        """The process."""
+        assert self._process is not None, "it is not running"
+        return self._process.pid
 
     def signal(self, number: Signals) -> None:
         """Send it a signal, such as SIGSTOP."""
@@ -58,7 +114,7 @@ class RedisServer:
             process.send_signal(number)
             process.wait(10)
 
-    def __enter__(self) -> "RedisServer":
+    def __enter__(self) -> Self:
         self.start()
         return self
 
