@@ -7,7 +7,7 @@ import io
 from typing import Any
 
 from channels.exceptions import InvalidMessage, RequestAborted, RequestTimeout
-from channels.handler.exchange import receive_within
+from channels.layers.exchange import receive_within
 from channels.spec import check_http_request_body_chunk
 
 __all__ = ["BodyStream", "open_body"]

@@ -11,7 +11,7 @@ from contextlib import suppress
 from typing import Any
 
 from channels.exceptions import MessageTooLarge
-from channels.handler.exchange import receive_within, send_within
+from channels.layers.exchange import receive_within, send_within
 from channels.spec import (
     RESPONSE_WINDOW,
     check_http_credit,
@@ -60,23 +60,34 @@ class ResponseSender:
             self._send_all(messages)
         except Exception:
             if self._streaming:
-                self._abort()
+                self.abort()
             raise
 
     def _send_all(self, messages: Generator[dict[str, Any]]) -> None:
         too_large = (MessageTooLarge, getattr(self._layer, "MessageTooLarge", MessageTooLarge))
         message = next(messages, None)
         while message is not None:
-            size = len(message.get("content", b""))
             try:
-                if not self._has_credit(size) or not self._send(message):
-                    return self._give_up()
+                if not self.send(message):
+                    return
             except too_large as error:
                 message = _throw(messages, error)
                 continue
-            self._outstanding += size
-            self._streaming = True
             message = next(messages, None)
+
+    def send(self, message: dict[str, Any]) -> bool:
+        """Send one message as soon as there is credit and room for it.
+
+        False where the client is gone, or takes nothing for too long: nothing more is to be sent
+        then. Raises whatever the layer does but ``ChannelFull``.
+        """
+        size = len(message.get("content", b""))
+        if not self._has_credit(size) or not self._send(message):
+            self._give_up()
+            return False
+        self._outstanding += size
+        self._streaming = True
+        return True
 
     def _send(self, message: dict[str, Any]) -> bool:
         return send_within(
@@ -134,9 +145,9 @@ class ResponseSender:
             "The response to %s was given up: its server or its client took nothing of it any more",
             self._channel.name,
         )
-        self._abort()
+        self.abort()
 
-    def _abort(self) -> None:
+    def abort(self) -> None:
         """Tell the server that no more will come, if it knows the message and it can be sent."""
         if self._credit_channel is not None:
             with suppress(Exception):

@@ -5,10 +5,8 @@ same request. Also used for the handshake of a WebSocket, which has no method an
 own.
 """
 
-import functools
 import io
 import sys
-from collections.abc import Iterable
 from typing import Any
 
 from django.conf import settings
@@ -18,14 +16,9 @@ from django.utils.functional import cached_property
 
 from channels.exceptions import InvalidMessage, RequestAborted, RequestTimeout, ResponseLater
 from channels.handler.body import open_body
+from channels.handler.environ import announced_length, path_info, variables
 
 __all__ = ["AsgiRequest", "get_script_name"]
-
-#: Header names whose META keys are remembered: many more than browsers and proxies use.
-_KNOWN_NAMES = 256
-
-#: Digits of a content length that announces nothing: more than a file can have bytes.
-_MANY_DIGITS = 20
 
 
 class AsgiRequest(HttpRequest):
@@ -66,10 +59,10 @@ class AsgiRequest(HttpRequest):
                 f"a request needs the key {missing} in its message (ASGI spec, HTTP, Request)"
             ) from None
         self.script_name = get_script_name(content)
-        self.path_info = _path_info(_text(path), _text(content.get("root_path")), self.script_name)
+        self.path_info = path_info(_text(path), _text(content.get("root_path")), self.script_name)
         prefix = self.script_name.rstrip("/")
         self.path = f"{prefix}/{self.path_info.replace('/', '', 1)}"
-        self.META = self._make_meta(content)
+        self.META = variables(content, self.script_name, self.path_info)
         if "CONTENT_TYPE" in self.META:
             self._set_content_type_params(self.META)  # type: ignore[attr-defined]
         else:
@@ -82,33 +75,8 @@ class AsgiRequest(HttpRequest):
             self._announced_length(),
         )
 
-    def _make_meta(self, content: dict[str, Any]) -> dict[str, Any]:
-        query = content.get("query_string") or b""
-        meta = {
-            "REQUEST_METHOD": self.method,
-            "SCRIPT_NAME": self.script_name,
-            "PATH_INFO": self.path_info,
-            "QUERY_STRING": (query.encode() if isinstance(query, str) else query).decode("latin-1"),
-            "SERVER_PROTOCOL": f"HTTP/{content.get('http_version', '1.1')}",
-            "wsgi.url_scheme": content.get("scheme") or "http",
-            "wsgi.multithread": True,
-            "wsgi.multiprocess": True,
-        }
-        server = content.get("server") or ("unknown", 0)
-        meta["SERVER_NAME"], meta["SERVER_PORT"] = server[0], str(server[1])
-        client = content.get("client")
-        if client:
-            meta["REMOTE_ADDR"] = meta["REMOTE_HOST"] = client[0]
-            meta["REMOTE_PORT"] = client[1]
-        headers = content.get("headers") or ()
-        _add_headers(meta, headers.items() if isinstance(headers, dict) else headers)
-        return meta
-
     def _announced_length(self) -> int | None:
-        length: str = self.META.get("CONTENT_LENGTH", "")
-        if length.isascii() and length.isdigit() and len(length) < _MANY_DIGITS:
-            return int(length)
-        return None
+        return announced_length(self.META)
 
     def _get_scheme(self) -> str:
         scheme: str = self.META["wsgi.url_scheme"]
@@ -180,46 +148,3 @@ def get_script_name(content: dict[str, Any]) -> str:
 
 def _text(value: str | bytes | None) -> str:
     return value.decode() if isinstance(value, bytes) else value or ""
-
-
-def _path_info(path: str, root_path: str, script_name: str) -> str:
-    """The part of the path that the URLconf sees, never empty.
-
-    What stands before it is the root path, or the forced script name; a proxy may have removed it.
-    """
-    for prefix in (root_path.rstrip("/"), script_name.rstrip("/")):
-        if prefix and (path == prefix or path.startswith(prefix + "/")):
-            return path[len(prefix) :] or "/"
-    return path or "/"
-
-
-def _add_headers(meta: dict[str, Any], headers: Iterable[tuple[bytes, bytes]]) -> None:
-    """Put headers into META in one pass.
-
-    Those that repeat are joined at the end, in linear time.
-    """
-    repeated: dict[str, list[str]] = {}
-    for name, value in headers:
-        key = _meta_key(name)
-        if key is None:
-            continue
-        text = value if isinstance(value, str) else value.decode("latin-1")
-        if key not in meta:
-            meta[key] = text
-        elif key in repeated:
-            repeated[key].append(text)
-        else:
-            repeated[key] = [meta[key], text]
-    for key, values in repeated.items():
-        # Cookies are the one header that commas do not join (RFC 9113, 8.2.3).
-        meta[key] = ("; " if key == "HTTP_COOKIE" else ",").join(values)
-
-
-@functools.lru_cache(maxsize=_KNOWN_NAMES)
-def _meta_key(name: bytes | str) -> str | None:
-    """The META key of a header; None for a name that could pass for another one's."""
-    text = name if isinstance(name, str) else name.decode("latin-1")
-    if "_" in text:
-        return None
-    key = text.upper().replace("-", "_")
-    return key if key in ("CONTENT_TYPE", "CONTENT_LENGTH") else f"HTTP_{key}"

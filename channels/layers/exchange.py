@@ -5,14 +5,16 @@ Layers of this package wait by themselves. Those of third parties may know neith
 intervals. What the messages mean is none of this module's business.
 """
 
+import functools
 import inspect
 import time
 from collections.abc import Callable
 from typing import Any
 
 from channels.exceptions import ChannelFull
+from channels.layers.entries import Received
 
-__all__ = ["receive_within", "send_within"]
+__all__ = ["receive_once", "receive_within", "send_within"]
 
 #: Seconds between two questions to a layer that cannot wait: a compromise between the delay of an
 #: answer and the load of asking; no layer of this package is asked this way.
@@ -25,34 +27,35 @@ def receive_within(layer: Any, channel: str, timeout: float) -> dict[str, Any] |
     With a time of 0 the layer is asked once and does not wait.
     """
     deadline = time.monotonic() + timeout
-    ask = _waiting_receive(layer)
     remaining = timeout
-    message: dict[str, Any] | None
     while remaining > 0:
-        _, message = ask([channel], remaining)
+        _, message = receive_once(layer, [channel], remaining)
         if message is not None:
             return message
         # Nothing: the time is over, or something else woke the receive (a flush, say).
         remaining = deadline - time.monotonic()
-    _, message = layer.receive([channel], block=False)
-    return message
+    return receive_once(layer, [channel], 0)[1]
 
 
-def _waiting_receive(layer: Any) -> Callable[[list[str], float], Any]:
-    """How this layer is asked for a message within a time; it may return without one earlier."""
-    if _knows_timeout(layer.receive):
-        return lambda channels, seconds: layer.receive(channels, block=True, timeout=seconds)
+def receive_once(layer: Any, channels: list[str], timeout: float) -> Received:
+    """The next message of ``channels`` and where it came from, waiting up to ``timeout`` seconds.
 
-    def receive(channels: list[str], seconds: float) -> Any:
+    Twice None where there is none; also earlier, where a flush or an interrupt woke the receive.
+    """
+    found: Received
+    if timeout <= 0:
+        found = layer.receive(channels, block=False)
+    elif _knows_timeout(getattr(layer.receive, "__func__", layer.receive)):
+        found = layer.receive(channels, block=True, timeout=timeout)
+    else:
         # A blocking receive of the specification may wait for ever, so it is never used here.
         found = layer.receive(channels, block=False)
         if found[1] is None:
-            time.sleep(min(seconds, _RETRY_INTERVAL))
-        return found
-
-    return receive
+            time.sleep(min(timeout, _RETRY_INTERVAL))
+    return found
 
 
+@functools.lru_cache(maxsize=16)
 def _knows_timeout(receive: Callable[..., Any]) -> bool:
     try:
         return "timeout" in inspect.signature(receive).parameters
