@@ -1,11 +1,12 @@
 """Measures contenders in turn, several rounds, and prints figures, CPU per operation and ratios."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
-from servers import Server, available, running
+from load import http_load
+from servers import Contender, available, running
 
-__all__ = ["compare"]
+__all__ = ["Round", "compare", "in_turn", "print_table"]
 
 #: A load: from a port, a number of clients and seconds to the operations that were answered.
 Load = Callable[[int, int, float], int]
@@ -23,42 +24,58 @@ class Round(NamedTuple):
 
     #: Operations a second.
     rate: float
-    #: Microseconds of CPU for an operation, of each of the server's processes that used any.
-    cpu: tuple[float, ...]
+    #: Microseconds of CPU for an operation, of each of the contender's processes.
+    cpu: dict[str, float]
+
+    @property
+    def total(self) -> float:
+        """Microseconds of CPU for an operation, all processes added up."""
+        return sum(self.cpu.values())
 
 
-def _measure(server: Server, load: Load) -> Round:
-    with running(server) as process:
-        load(process.port, CLIENTS, WARM_UP)
-        before = process.cpu_seconds()
-        operations = load(process.port, CLIENTS, SECONDS)
-        after = process.cpu_seconds()
-    used = [(seconds - before.get(pid, 0)) / operations * 1e6 for pid, seconds in after.items()]
-    return Round(operations / SECONDS, tuple(cpu for cpu in used if cpu > 0))
+def in_turn(
+    contenders: list[Contender], measure: Callable[[Contender], Round], rounds: int = ROUNDS
+) -> dict[str, Round]:
+    """For each contender the round whose CPU is the median."""
+    measured: dict[str, list[Round]] = {contender.name: [] for contender in contenders}
+    for _ in range(rounds):
+        for contender in contenders:
+            measured[contender.name].append(measure(contender))
+    return {
+        name: sorted(each, key=lambda one: one.total)[len(each) // 2]
+        for name, each in measured.items()
+    }
 
 
-def compare(title: str, load: Load, websocket: bool = False) -> None:
-    """Print one table; a peer that is missing is named."""
-    servers = available(websocket)
-    rounds: dict[str, list[Round]] = {server.name: [] for server in servers}
-    for _ in range(ROUNDS):
-        for server in servers:
-            rounds[server.name].append(_measure(server, load))
-    print(f"{title}: {CLIENTS} clients, median of {ROUNDS} rounds of {SECONDS:.0f} s")
-    own = _typical(rounds["ours"])
-    for name, measured in rounds.items():
-        typical = _typical(measured)
-        cpu = sum(typical.cpu)
-        each = " + ".join(f"{part:.0f}" for part in typical.cpu)
+def print_table(rounds: Mapping[str, Round], budgets: Mapping[str, float] | None = None) -> None:
+    """One line for each contender; ratios are against the first."""
+    base = next((one.total for one in rounds.values()), 1.0)
+    print(f"  {'':22}{'per second':>11}{'us of CPU':>11}{'ratio':>8}{'budget':>8}  by process")
+    for name, one in rounds.items():
+        budget = (budgets or {}).get(name)
+        each = ", ".join(f"{label} {cpu:.4g}" for label, cpu in one.cpu.items())
         print(
-            f"  {name:10} {typical.rate:7,.0f} /s  {cpu:7.1f} us CPU each  "
-            f"{1e6 / cpu:7,.0f} per CPU second  {cpu / sum(own.cpu):5.2f} x our CPU  "
-            f"(by process: {each})"
+            f"  {name:22}{one.rate:11,.0f}{one.total:11.1f}{one.total / base:8.2f}"
+            f"{'' if budget is None else format(budget, '.0f'):>8}  {each}"
         )
-    if len(servers) < 2:
-        print("  no peer: run `make bench`, or name their interpreter in PEER_PYTHON")
 
 
-def _typical(rounds: list[Round]) -> Round:
-    """The round whose CPU is the median."""
-    return sorted(rounds, key=lambda measured: sum(measured.cpu))[len(rounds) // 2]
+def _measure(contender: Contender, load: Load) -> Round:
+    with running(contender) as processes:
+        http_load(processes.port, 1, 0)  # answered once all of its processes work
+        load(processes.port, CLIENTS, WARM_UP)
+        before = processes.cpu_seconds()
+        operations = load(processes.port, CLIENTS, SECONDS)
+        used = processes.cpu_since(before)
+    cpu = {label: seconds / operations * 1e6 for label, seconds in used.items()}
+    return Round(operations / SECONDS, cpu)
+
+
+def compare(
+    title: str, load: Load, contenders: list[Contender], budgets: Mapping[str, float]
+) -> None:
+    """Print one table; a contender that cannot run here is named."""
+    found = available(contenders)
+    rounds = in_turn(found, lambda contender: _measure(contender, load))
+    print(f"{title}: {CLIENTS} clients, median of {ROUNDS} rounds of {SECONDS:.0f} s")
+    print_table(rounds, budgets)

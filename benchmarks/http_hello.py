@@ -1,7 +1,11 @@
-"""Hello world, a Django view without middleware: server and application in one process."""
+"""Hello world, a Django view without middleware."""
 
 from comparison import compare
+from contenders import SERVERS
 from load import http_load
 
+#: Microseconds of CPU for a request (docs, cost budgets).
+BUDGETS = {"ours, Redis": 380}
+
 if __name__ == "__main__":
-    compare("HTTP hello world, one process", http_load)
+    compare("HTTP hello world", http_load, SERVERS, BUDGETS)

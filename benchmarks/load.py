@@ -1,11 +1,12 @@
 """Load from many connections, each of which sends its next request when the answer is there."""
 
+import select
 import selectors
 import socket
 import time
 from collections.abc import Callable
 
-__all__ = ["echo_load", "http_load"]
+__all__ = ["Members", "echo_load", "http_load"]
 
 #: Seconds that a server may stay silent before the benchmark gives up.
 SILENCE = 20
@@ -14,7 +15,7 @@ HTTP_REQUEST = b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nUser-Agent: load\r\nAccept
 HTTP_BODY = b"Hello, world!"
 
 UPGRADE = (
-    b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+    b"GET %s HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
     b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
 )
 ECHO_PAYLOAD = b"x" * 64
@@ -36,16 +37,26 @@ def _is_echo(data: bytes) -> bool:
     return data == ECHO_REPLY
 
 
-def _upgraded(port: int) -> socket.socket:
+def _upgrading(port: int, path: bytes) -> socket.socket:
+    """A connection whose handshake has not been answered yet."""
     connection = socket.create_connection(("127.0.0.1", port), SILENCE)
-    connection.sendall(UPGRADE)
+    connection.sendall(UPGRADE % path)
+    return connection
+
+
+def _upgraded(port: int) -> socket.socket:
+    connection = _upgrading(port, b"/")
+    _finish_handshake(connection)
+    return connection
+
+
+def _finish_handshake(connection: socket.socket) -> None:
     answer = b""
     while not answer.endswith(b"\r\n\r\n"):
         piece = connection.recv(4096)
         if not piece:
             raise RuntimeError(f"the handshake failed: {answer!r}")
         answer += piece
-    return connection
 
 
 def _run(
@@ -94,3 +105,51 @@ def http_load(port: int, clients: int, seconds: float) -> int:
 def echo_load(port: int, clients: int, seconds: float) -> int:
     """64-byte messages that ``clients`` WebSockets got echoed within ``seconds``."""
     return _run([_upgraded(port) for _ in range(clients)], ECHO_FRAME, _is_echo, seconds)
+
+
+class Members:
+    """WebSockets that are all members of one group, and one of them makes the server send to it.
+
+    A context manager; the handshakes are done when it is entered, ``BATCH`` of them at a time.
+    """
+
+    BATCH = 50
+
+    def __init__(self, port: int, number: int) -> None:
+        self._port = port
+        self._number = number
+        self._connections: list[socket.socket] = []
+        self._epoll = select.epoll()
+
+    def __enter__(self) -> "Members":
+        while (left := self._number - len(self._connections)) > 0:
+            batch = [_upgrading(self._port, b"/members/") for _ in range(min(left, self.BATCH))]
+            for connection in batch:
+                _finish_handshake(connection)
+                connection.setblocking(False)
+                self._epoll.register(connection, select.EPOLLIN)
+            self._connections += batch
+        self._by_descriptor = {each.fileno(): each for each in self._connections}
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._epoll.close()
+        for connection in self._connections:
+            connection.close()
+
+    def send(self, sends: int) -> None:
+        """Have ``sends`` messages sent to the group, each when the last one has reached all."""
+        for _ in range(sends):
+            self._connections[0].sendall(ECHO_FRAME)
+            self._receive(len(ECHO_REPLY) * self._number)
+
+    def _receive(self, length: int) -> None:
+        while length:
+            ready = self._epoll.poll(SILENCE)
+            if not ready:
+                raise RuntimeError(f"silence for {SILENCE} s with {length} bytes under way")
+            for descriptor, _ in ready:
+                data = self._by_descriptor[descriptor].recv(65536)
+                if not data.startswith(ECHO_REPLY):
+                    raise RuntimeError(f"unexpected message: {data[:200]!r}")
+                length -= len(data)

@@ -1,9 +1,11 @@
-"""64-byte echo in a synchronous consumer: server and application in one process."""
+"""64-byte echo in a synchronous consumer."""
 
 from comparison import compare
+from contenders import websocket_servers
 from load import echo_load
 
+#: Microseconds of CPU for a message and its answer (docs, cost budgets).
+BUDGETS = {"ours, Redis": 165, "ours, shared memory": 110}
+
 if __name__ == "__main__":
-    compare(
-        "WebSocket echo, 64 bytes, synchronous consumer, one process", echo_load, websocket=True
-    )
+    compare("WebSocket echo, 64 bytes", echo_load, websocket_servers(), BUDGETS)

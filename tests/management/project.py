@@ -7,6 +7,8 @@ import subprocess
 import sys
 import urllib.error
 import urllib.request
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.waiting import wait_until
@@ -67,21 +69,44 @@ channel_routing = {"websocket.receive": echo}
 """
 
 
-class Process:
-    """A running management command, in a session of its own: its signals are not the tests'."""
+@dataclass(frozen=True)
+class Interpreter:
+    """A Python, and the environment variables that its processes get besides the tests' own."""
 
-    def __init__(self, folder: Path, arguments: tuple[str, ...], log: Path) -> None:
+    python: str = sys.executable
+    environment: Mapping[str, str] = field(default_factory=lambda: {"PYTHONPATH": str(ROOT)})
+
+
+class Process:
+    """A running command of the project, in a session of its own: its signals are not the tests'.
+
+    ``arguments`` are those of the interpreter.
+    """
+
+    def __init__(
+        self, folder: Path, arguments: tuple[str, ...], log: Path, interpreter: Interpreter
+    ) -> None:
         self._log = log
         with log.open("wb") as output:
             self._process = subprocess.Popen(
-                [sys.executable, "manage.py", *arguments],
+                [interpreter.python, *arguments],
                 cwd=folder,
-                env={**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"},
+                env={**os.environ, **interpreter.environment, "PYTHONUNBUFFERED": "1"},
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
+
+    @property
+    def pid(self) -> int:
+        """Its process number."""
+        return self._process.pid
+
+    @property
+    def running(self) -> bool:
+        """Whether it has not ended yet."""
+        return self._process.poll() is None
 
     def output(self) -> str:
         """What it has written so far, to either stream."""
@@ -167,15 +192,21 @@ class Project:
 
         wait_until(noticed, timeout=30)
 
-    def start(self, *arguments: str) -> Process:
+    def start(self, *arguments: str, interpreter: Interpreter | None = None) -> Process:
         """Start ``manage.py`` with ``arguments``."""
-        return self._started(Process(self.folder, arguments, self._log()))
+        return self.run("manage.py", *arguments, interpreter=interpreter)
+
+    def run(self, *arguments: str, interpreter: Interpreter | None = None) -> Process:
+        """Start an interpreter with ``arguments``."""
+        interpreter = interpreter or Interpreter()
+        return self._started(Process(self.folder, arguments, self._log(), interpreter))
 
     def serve(self, *arguments: str) -> Server:
         """Start ``runserver``, on a free port where ``arguments`` say nothing else."""
         if not any(re.search(r"\d$", argument) for argument in arguments[:1]):
             arguments = ("127.0.0.1:0", *arguments)
-        server = Server(self.folder, ("runserver", *arguments), self._log())
+        command = ("manage.py", "runserver", *arguments)
+        server = Server(self.folder, command, self._log(), Interpreter())
         self._started(server)
         return server
 
