@@ -15,6 +15,7 @@
     ├── ResponseLater
     ├── RequestTimeout
     ├── RequestAborted
+    ├── ResponseAborted
     ├── ChannelSocketException
     │   ├── DenyConnection
     │   └── WebsocketCloseException
@@ -40,6 +41,7 @@ __all__ = [
     "MessageTooLarge",
     "RequestAborted",
     "RequestTimeout",
+    "ResponseAborted",
     "ResponseLater",
     "SendNotAvailableOnDemultiplexer",
     "UnsupportedExtension",
@@ -97,6 +99,13 @@ class RequestTimeout(ChannelsError):
 
 class RequestAborted(ChannelsError):
     """The client went away before it had sent the whole body."""
+
+
+class ResponseAborted(ChannelsError):
+    """Whoever makes a response could not go on with it after it had begun.
+
+    The interfaces for other servers raise it, so that these cut the connection.
+    """
 
 
 class ChannelSocketException(ChannelsError):

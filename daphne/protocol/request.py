@@ -272,4 +272,9 @@ def decode_path(raw: bytes) -> str:
     """
     if b"%" not in raw:
         return raw.decode("ascii")
-    return unquote_to_bytes(raw).decode("utf-8", "daphne.keep_escaped")
+    return decode_octets(unquote_to_bytes(raw))
+
+
+def decode_octets(octets: bytes) -> str:
+    """The same for a path whose percent escapes are decoded already."""
+    return octets.decode("utf-8", "daphne.keep_escaped")

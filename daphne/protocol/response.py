@@ -14,7 +14,7 @@ from channels.exceptions import InvalidMessage
 from channels.spec import check_http_response, check_http_response_chunk
 from daphne.protocol.status import common_headers, date_header, server_header, status_line
 
-__all__ = ["Framing", "ResponseBody", "Start", "render_start"]
+__all__ = ["BODYLESS", "Framing", "ResponseBody", "Start", "render_start"]
 
 
 class Framing:
@@ -52,7 +52,7 @@ _MANAGED = _OWN | {
 }
 
 #: Responses that never have a body (RFC 9110, 15.3.5, 15.3.6, 15.4.5).
-_BODYLESS = frozenset({204, 205, 304})
+BODYLESS = frozenset({204, 205, 304})
 
 
 class Start(NamedTuple):
@@ -213,7 +213,7 @@ def _framing(
     given = managed.get(b"content-length")
     length = None if given is None else int(given)
     close = b"close" in managed.get(b"connection", b"").lower()
-    if status in _BODYLESS:
+    if status in BODYLESS:
         # 204 must have no length, 205 has no body, 304 may have that of the whole (RFC 9110, 8.6).
         return Framing.NONE, 0 if status == 205 else length if status == 304 else None, close
     if method == "HEAD":
