@@ -10,10 +10,10 @@ import importlib.util
 import os
 from types import ModuleType
 
-__all__ = ["COMPILED", "MODULES", "PURE_PYTHON", "codec", "match"]
+__all__ = ["COMPILED", "MODULES", "PURE_PYTHON", "codec", "match", "resp"]
 
 #: Every module that exists in a compiled and in a fallback form.
-MODULES = ("codec", "match")
+MODULES = ("codec", "match", "resp")
 
 #: Whether the environment asks for the fallbacks.
 PURE_PYTHON = os.environ.get("CHANNELS_PURE_PYTHON") == "1"

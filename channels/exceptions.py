@@ -7,7 +7,7 @@
     │   ├── ChannelFull
     │   ├── MessageTooLarge
     │   ├── InvalidStoredMessage (ValueError)
-    │   ├── LayerUnavailable
+    │   ├── LayerUnavailable (ConnectionError)
     │   └── UnsupportedExtension
     ├── InvalidChannelLayerError (ValueError)
     ├── InvalidMessage (ValueError)
@@ -69,8 +69,13 @@ class InvalidStoredMessage(ChannelLayerError, ValueError):
     """Bytes read from a layer that are no message: another version, a stranger, or damage."""
 
 
-class LayerUnavailable(ChannelLayerError):
-    """The store behind the layer does not answer. Nothing is known to have been stored."""
+class LayerUnavailable(ChannelLayerError, ConnectionError):
+    """The store behind the layer does not answer, or refuses.
+
+    It is down, out of memory, rejects the password, or took too long; the message says which server
+    it was and what to do. Whether a message was stored that was being sent is not known. Trying
+    again later may succeed: workers and interface servers do so by themselves.
+    """
 
 
 class UnsupportedExtension(ChannelLayerError):

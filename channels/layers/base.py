@@ -432,7 +432,10 @@ class BaseChannelLayer(Blocking):
             return self._listenings[key]
         except (KeyError, TypeError):  # unknown, or a name that cannot be hashed
             names.check_channel_names(key, receive=True)
-        return self._remembered(self.listening_type(key))
+        return self._remembered(self._make_listening(key))
+
+    def _make_listening(self, channels: tuple[str, ...]) -> Listening:
+        return self.listening_type(channels)
 
     def _remembered(self, listening: Listening) -> Listening:
         queues = listening.queues

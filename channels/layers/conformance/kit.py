@@ -90,6 +90,10 @@ class Kit:
     #: been refused. How many messages are pending every client has to see.
     shares_counts = True
 
+    #: Whether channels with neither mark keep the order of one sender. A layer that spreads them
+    #: over several servers keeps it roughly (ASGI spec, Approximate Global Ordering).
+    keeps_order = True
+
     #: How many names ``new_channel`` has to make without a repetition.
     new_channel_names = 100_000
 
@@ -198,6 +202,13 @@ class Kit:
         while (received := layer.receive(channels))[0] is not None:
             found.append(received)
         return found
+
+    def numbers(
+        self, received: list[tuple[str | None, dict[str, Any] | None]], channel: str
+    ) -> list[int]:
+        """The numbers ``n`` of messages in their order, or sorted where ``channel`` keeps none."""
+        found = [message["n"] for _, message in received if message]
+        return found if self.keeps_order or "?" in channel or "!" in channel else sorted(found)
 
 
 _reactor_lock = threading.Lock()

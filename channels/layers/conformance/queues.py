@@ -125,7 +125,8 @@ class QueueConformance(Kit):
             for number in range(5):
                 self.layer.send(channel, {"n": number})
             received = self.everything(self.layer, [listened])
-            assert received == [(channel, {"n": number}) for number in range(5)]
+            assert {name for name, _ in received} == {channel}
+            assert self.numbers(received, channel) == list(range(5))
 
     def test_a_message_is_received_once(self) -> None:
         client = self.other_client(self.layer)
@@ -165,9 +166,7 @@ class QueueConformance(Kit):
         layer.send("full", {"n": 3})
         with refused(layer.ChannelFull):
             layer.send("full", {})
-        assert [message["n"] for _, message in self.everything(layer, ["full"]) if message] == [
-            *range(1, 4)
-        ]
+        assert self.numbers(self.everything(layer, ["full"]), "full") == [1, 2, 3]
 
     def test_the_channels_of_a_process_share_their_capacity(self) -> None:
         layer = self.made(capacity=3)
@@ -268,10 +267,11 @@ class QueueConformance(Kit):
         assert self.layer.has_listener("http.disconnect")
         self.layer.announce_listening("worker-1", ["http.request", "http.disconnect"])
         self.layer.announce_listening("worker-2", ["http.request"])
+        # a client may keep for a while what it learnt
+        self.eventually(lambda: not client.has_listener("websocket.connect"))
         assert client.has_listener("http.disconnect")
-        assert not client.has_listener("websocket.connect")
         self.layer.announce_listening("worker-1", [])
-        assert not client.has_listener("http.disconnect")
+        self.eventually(lambda: not client.has_listener("http.disconnect"))
         assert client.has_listener("http.request")
         self.layer.announce_listening("worker-2", [])
-        assert client.has_listener("http.disconnect")
+        self.eventually(lambda: client.has_listener("http.disconnect"))

@@ -1,0 +1,58 @@
+-- Append a message to the queues of some of a group's members, one entry for 2,000 targets at most.
+-- Returns the directory if it is not of the version that the sender knows, and what was dropped: the
+-- number of the part, from 0, and how many targets.
+-- KEYS: directory, counts of all, then for each part: list, info, tokens, members, packs, counts
+-- ARGV: version ('-': not to be compared), body, expiry, group expiry, lifetimes of both counts,
+--       then for each part: queue, 1 for a process channel, capacity, first bucket, last bucket
+
+local now = clock()
+local directory, body = KEYS[1], ARGV[2]
+local head = '\1' .. struct.pack('>I8', now + ARGV[3])
+local dropped = {}
+
+local function send(part, keys, process, capacity, number_of_targets, targets)
+  local entry = head .. struct.pack('>I2', process and number_of_targets or 0) .. targets .. body
+  local kind = 'm'
+  if not append(KEYS[keys], KEYS[keys + 1], KEYS[keys + 2], entry, now, process, ARGV[3], ARGV[4],
+                capacity) then
+    kind = 'f'
+    dropped[#dropped + 1] = part
+    dropped[#dropped + 1] = number_of_targets
+  end
+  count(KEYS[keys + 5], kind, now, ARGV[5])
+  count(KEYS[2], kind, now, ARGV[6])
+end
+
+local function serve(part, keys, args)
+  local process, capacity = ARGV[args + 1] == '1', tonumber(ARGV[args + 2])
+  local members, packs = KEYS[keys + 3], KEYS[keys + 4]
+  purge(KEYS[keys], KEYS[keys + 1], KEYS[keys + 2], now, process, ARGV[4], capacity)
+  if not holds(directory, ARGV[args], KEYS[keys + 1], members, packs, now) then
+    return
+  end
+  local gathered, total = {}, 0
+  for bucket = tonumber(ARGV[args + 3]), tonumber(ARGV[args + 4]) do
+    local size, targets = packed(members, packs, bucket, now, process)
+    if total + size > MAX_TARGETS then
+      send(part, keys, process, capacity, total, table.concat(gathered))
+      gathered, total = {}, 0
+    end
+    if size > 0 then
+      gathered[#gathered + 1] = targets
+      total = total + size
+    end
+  end
+  if total > 0 then
+    send(part, keys, process, capacity, total, table.concat(gathered))
+  elseif redis.call('ZCARD', members) == 0 then
+    forget(directory, ARGV[args], members, packs, now)
+  end
+end
+
+for part = 0, (#KEYS - 2) / 6 - 1 do
+  serve(part, 3 + part * 6, 7 + part * 5)
+end
+if ARGV[1] ~= '-' and ARGV[1] ~= (redis.call('HGET', directory, '') or '') then
+  return {dropped, redis.call('HGETALL', directory)}
+end
+return {dropped}

@@ -1,0 +1,58 @@
+-- Functions of the scripts about groups; put in front of those, behind the common ones.
+
+-- Note that the queues or buckets of a group changed; clients compare the version.
+local function changed(directory, now)
+  if redis.call('HEXISTS', directory, '') == 0 then
+    redis.call('HSET', directory, '', number(now * 1000))
+  else
+    redis.call('HINCRBY', directory, '', 1)
+  end
+end
+
+local function forget(directory, queue, members, packs, now)
+  redis.call('DEL', members, packs)
+  if redis.call('HDEL', directory, queue) == 1 then
+    changed(directory, now)
+  end
+end
+
+-- Whether the memberships of a queue hold; they are forgotten where the queue was evicted since.
+local function holds(directory, queue, info, members, packs, now)
+  local evicted = redis.call('HGET', packs, 'e')
+  if evicted and evicted == (redis.call('HGET', info, 'e') or '0') then
+    return true
+  end
+  forget(directory, queue, members, packs, now)
+  return false
+end
+
+-- The members in a bucket that have not expired, the one first that does so next.
+local function in_bucket(members, bucket, now)
+  local low = bucket * BUCKET
+  redis.call('ZREMRANGEBYSCORE', members, number(low), number(low + now))
+  return redis.call('ZRANGEBYSCORE', members, number(low), '(' .. number(low + BUCKET))
+end
+
+-- The targets of a bucket, and how many they are; from the packed copy where that is still right.
+local function packed(members, packs, bucket, now, process)
+  local copy = redis.call('HGET', packs, 'p' .. bucket)
+  if copy and deadline_of(copy) > now then
+    return struct.unpack('>I2', copy, 10), string.sub(copy, 12)
+  end
+  local found = in_bucket(members, bucket, now)
+  if #found == 0 then
+    redis.call('HDEL', packs, 'p' .. bucket)
+    return 0, ''
+  end
+  local first = redis.call('ZSCORE', members, found[1]) - bucket * BUCKET
+  local targets = ''
+  if process then
+    for i, member in ipairs(found) do
+      found[i] = string.char(#member) .. member
+    end
+    targets = table.concat(found)
+  end
+  copy = '\1' .. struct.pack('>I8', first) .. struct.pack('>I2', #found) .. targets
+  redis.call('HSET', packs, 'p' .. bucket, copy)
+  return #found, targets
+end

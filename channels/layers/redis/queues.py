@@ -1,0 +1,318 @@
+"""Sending and receiving without waiting, over the scripts of ``lua/``.
+
+What blocks is in ``blocking``; ``docs/redis.md`` describes the keys.
+"""
+
+import re
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from typing import Any, NamedTuple, TypeVar
+
+from channels import codec, names
+from channels._speedups import resp
+from channels.exceptions import InvalidStoredMessage, LayerUnavailable
+from channels.layers.base import BaseChannelLayer
+from channels.layers.entries import Stored
+from channels.layers.redis.connection import NotDone
+from channels.layers.redis.hosts import parse_hosts
+from channels.layers.redis.listening import Part, RedisListening
+from channels.layers.redis.scripts import EVICT, EXISTS, FREED, PUSH, RETURN
+from channels.layers.redis.shards import Shard, Topology
+from channels.layers.waiting import Listening, Waiter
+
+__all__ = ["RedisQueues"]
+
+T = TypeVar("T")
+
+#: Seconds for which counts are kept: of all channels together, and of one.
+GLOBAL_COUNTS_EXPIRY = 86400
+CHANNEL_COUNTS_EXPIRY = 3600
+
+#: Queues whose packed push is kept.
+_KEPT = 10_000
+
+#: The bit of an entry's first byte that says that senders wait for room.
+_WAITED_FOR = 0x80
+
+#: Offset of an entry's number of targets, behind version and deadline.
+_TARGETS = 9
+
+
+class Taken(NamedTuple):
+    """An entry that was taken off its queue."""
+
+    queue: str
+    #: Milliseconds of the server's time.
+    deadline: int
+    targets: tuple[str, ...]
+    body: bytes
+    #: Whether senders wait for the room that it left.
+    waited_for: bool
+
+    @classmethod
+    def of(cls, queue: str, entry: bytes) -> "Taken":
+        """Take an entry apart; raises ``InvalidStoredMessage``."""
+        waited_for = bool(entry and entry[0] & _WAITED_FOR)
+        if waited_for:
+            entry = bytes([entry[0] ^ _WAITED_FOR]) + entry[1:]
+        return cls(queue, *codec.unpack_envelope(entry), waited_for)
+
+    def rest(self) -> bytes:
+        """The entry without its first target."""
+        entry = codec.pack_envelope(self.body, self.deadline, self.targets[1:])
+        return bytes([entry[0] | _WAITED_FOR]) + entry[1:] if self.waited_for else entry
+
+
+class RedisQueues(BaseChannelLayer):
+    """Sending, and receiving without waiting. See ``RedisChannelLayer`` for the arguments."""
+
+    def __init__(
+        self,
+        expiry: float = 60,
+        hosts: Collection[Any] | None = None,
+        prefix: str = "asgi:",
+        group_expiry: float = 86400,
+        capacity: int = 100,
+        channel_capacity: Mapping[str | re.Pattern[str], int] | None = None,
+        symmetric_encryption_keys: Collection[str | bytes] | None = None,
+        stats_prefix: str = "asgi-meta:",
+        connection_kwargs: Mapping[str, Any] | None = None,
+        *,
+        message_limit: int = codec.DEFAULT_LIMIT,
+        drop_rate: float = 0.0,
+    ) -> None:
+        super().__init__(
+            expiry,
+            group_expiry,
+            capacity,
+            channel_capacity,
+            message_limit=message_limit,
+            drop_rate=drop_rate,
+        )
+        self.prefix = prefix
+        self.stats_prefix = stats_prefix
+        self.topology = self._make_topology(hosts, connection_kwargs)
+        self._expiry_ms = max(1, round(expiry * 1000))
+        self._group_expiry_ms = max(1, round(group_expiry * 1000))
+        self._pushes: dict[tuple[str, int, bool], bytes] = {}
+        self._turns: dict[str, int] = {}
+
+    def _make_topology(
+        self, hosts: Collection[Any] | None, connection_kwargs: Mapping[str, Any] | None
+    ) -> Topology:
+        """The shards; layers over other topologies make theirs here."""
+        addresses = parse_hosts(hosts, connection_kwargs)
+        return Topology.standalone(addresses, self.prefix, self.stats_prefix)
+
+    def _make_listening(self, channels: tuple[str, ...]) -> Listening:
+        return RedisListening(channels, self.topology)
+
+    def close(self) -> None:
+        """Close the connections; the next use makes new ones."""
+        self.topology.close()
+
+    def _after_fork(self) -> None:
+        super()._after_fork()
+        self.topology.close()  # closes the child's descriptors, and tells the server nothing
+
+    # Sending
+
+    def _push(self, queue: str, targets: tuple[str, ...], body: bytes) -> bool:
+        tail = codec.pack_envelope(body, 0, targets)[_TARGETS:]
+        shards = self.topology.all_from(queue)
+        if len(shards) == 1:
+            frame = resp.bulk(self._push_head(queue, shards[0], True), tail)
+            return bool(shards[0].call(frame))
+        return self._push_somewhere(queue, self._shards_to_push(queue, shards), tail)
+
+    def _shards_to_push(self, queue: str, shards: Sequence[Shard]) -> list[Shard]:
+        """The shards that take entries of a normal queue, the next in turn first.
+
+        The turn goes backwards. That of readers goes forwards: they would else meet the queue that
+        they have just served at every next shard, and other queues rarely.
+        """
+        turn = self._turns.get(queue, 0)
+        if len(self._turns) >= _KEPT:
+            self._turns.clear()
+        self._turns[queue] = (turn - 1) % len(shards)
+        in_turn = [*shards[turn:], *shards[:turn]]
+        capacity = self.get_capacity(queue)
+        usable = [one for one in in_turn if self.topology.capacity_on(one, queue, capacity)]
+        return sorted(usable, key=lambda shard: shard.rest() > 0)
+
+    def _push_somewhere(self, queue: str, shards: Sequence[Shard], tail: bytes) -> bool:
+        """Try the shards one after the other; full where each that answers is."""
+        failure: LayerUnavailable | None = None
+        answered = False
+        for shard in shards:
+            frame = resp.bulk(self._push_head(queue, shard, shard is shards[-1]), tail)
+            try:
+                if shard.call(frame):
+                    return True
+                answered = True
+            except NotDone as error:  # any other failure may have stored the message
+                shard.failed(error)
+                failure = error
+        if failure is not None and not answered:
+            raise failure
+        return False
+
+    def _push_head(self, queue: str, shard: Shard, counted: bool) -> bytes:
+        """The packed script call that pushes, up to the entry."""
+        key = queue, shard.number, counted
+        head = self._pushes.get(key)
+        if head is None:
+            head = PUSH.head(
+                (*shard.queue_keys(queue), shard.counts_key(queue), shard.global_counts),
+                *self._limits(shard, queue)[:2],
+                *(self._expiry_ms, self._group_expiry_ms),
+                *self._counts_expiries(queue),
+                int(counted),
+            )
+            if "?" not in queue:  # a name that is used once
+                if len(self._pushes) >= _KEPT:
+                    self._pushes.clear()
+                self._pushes[key] = head
+        return head
+
+    def _limits(self, shard: Shard, queue: str) -> tuple[int, int, int]:
+        """The arguments of most scripts: 1 for a process channel, capacity, group expiry."""
+        capacity = self.topology.capacity_on(shard, queue, self.get_capacity(queue))
+        return int(names.is_process_channel(queue)), capacity, self._group_expiry_ms
+
+    def _counts_expiries(self, queue: str) -> tuple[int, int]:
+        """Milliseconds that counts of a queue, and those of all, are kept."""
+        # names that are used once would fill the memory with their counts
+        own = self._expiry_ms if "?" in queue else CHANNEL_COUNTS_EXPIRY * 1000
+        return own, GLOBAL_COUNTS_EXPIRY * 1000
+
+    # Receiving
+
+    def _take_one(self, listening: Listening, waiter: Waiter | None = None) -> Stored | None:
+        return self._first(listening, self._one_of)
+
+    def _take(self, listening: Listening, limit: int, waiter: Waiter | None = None) -> list[Stored]:
+        return self._first(listening, lambda part: self._some_of(part, limit)) or []
+
+    def _first(self, listening: Listening, attempt: Callable[[Part], T | None]) -> T | None:
+        """What ``attempt`` gives for the first shard that has something; shards are asked in turn.
+
+        Those that fail are left out; raises ``LayerUnavailable`` where all do.
+        """
+        assert isinstance(listening, RedisListening)
+        parts = listening.parts_in_turn()
+        if len(parts) == 1:
+            return attempt(parts[0])
+        working = [part for part in parts if not part.shard.rest()]
+        for part in working or parts:
+            try:
+                found = attempt(part)
+            except LayerUnavailable as error:
+                part.shard.failed(error)
+                continue
+            part.shard.worked()
+            if found is not None:
+                listening.part_served(part)
+                return found
+        self._raise_if_all_failed(listening)
+        return None
+
+    def _raise_if_all_failed(self, listening: RedisListening) -> None:
+        failures = [part.shard.failure for part in listening.parts]
+        if failures[0] is not None and all(failures):
+            raise failures[0]
+
+    def _one_of(self, part: Part) -> Stored | None:
+        while (reply := part.shard.call(part.take(1))) is not None:
+            queue, (entry,) = part.taken(reply)
+            stored = self._accepted(part.shard, queue, entry)
+            if stored is not None:
+                return stored
+        return None
+
+    def _some_of(self, part: Part, limit: int) -> list[Stored] | None:
+        while (reply := part.shard.call(part.take(limit))) is not None:
+            queue, entries = part.taken(reply)
+            stored = self._accepted_all(part.shard, queue, entries)
+            if stored:
+                return stored
+        return None
+
+    def _accepted_all(self, shard: Shard, queue: str, entries: Iterable[bytes]) -> list[Stored]:
+        found = [self._accepted(shard, queue, entry, single=False) for entry in entries]
+        return [stored for stored in found if stored is not None]
+
+    def _accepted(
+        self, shard: Shard, queue: str, entry: bytes, single: bool = True
+    ) -> Stored | None:
+        """What a reader gets of an entry that was taken; None where it is expired or damaged.
+
+        ``single``: for one target only; the rest of the entry goes back to the front.
+        """
+        taken = self._examined(queue, entry)
+        if taken is None:
+            return None
+        if taken.deadline <= shard.endpoint().now() and self._is_expired(shard, taken):
+            return None
+        if single and len(taken.targets) > 1:
+            self._follow_up(shard, taken, self._return_frame(shard, queue, [taken.rest()]))
+            return queue, taken.targets[:1], taken.body
+        if taken.waited_for:
+            self._follow_up(shard, taken, self._freed_frame(shard, queue))
+        return queue, taken.targets, taken.body
+
+    def _examined(self, queue: str, entry: bytes) -> Taken | None:
+        """An entry taken apart; None where it is damaged, which is counted."""
+        try:
+            return Taken.of(queue, entry)
+        except InvalidStoredMessage as error:
+            self._drops.add(queue, 1, f"its bytes are invalid: {error}")
+            return None
+
+    def _is_expired(self, shard: Shard, taken: Taken) -> bool:
+        """Whether the server finds an entry expired as well; what goes with it then went."""
+        expired, eviction = shard.call(self._evict_frame(shard, taken))
+        if expired:
+            self._note_eviction(taken.queue, eviction)
+        return bool(expired)
+
+    def _note_eviction(self, queue: str, eviction: bytes) -> None:
+        """Called with what marks the latest eviction of a queue."""
+
+    def _follow_up(self, shard: Shard, taken: Taken, frame: bytes) -> None:
+        """Tell the server something about an entry that its reader will get in any case."""
+        try:
+            shard.call(frame)
+        except LayerUnavailable as error:
+            self._not_followed_up(taken, error)
+
+    def _not_followed_up(self, taken: Taken, error: LayerUnavailable) -> None:
+        if len(taken.targets) > 1:
+            self._drops.add(taken.queue, len(taken.targets) - 1, str(error))
+
+    def _evict_frame(self, shard: Shard, taken: Taken) -> bytes:
+        limits = self._limits(shard, taken.queue)
+        return EVICT(shard.queue_keys(taken.queue), *limits, taken.deadline)
+
+    def _freed_frame(self, shard: Shard, queue: str) -> bytes:
+        return FREED(shard.queue_keys(queue), self._limits(shard, queue)[1])
+
+    def _return_frame(self, shard: Shard, queue: str, entries: Sequence[bytes]) -> bytes:
+        """The command that puts entries, in the order in which they were, back to the front."""
+        is_process, _, group_expiry = self._limits(shard, queue)
+        return RETURN(
+            shard.queue_keys(queue)[:2],
+            *(is_process, self._expiry_ms, group_expiry),
+            *reversed(entries),
+        )
+
+    # Rooms and names
+
+    def _exists(self, channel: str) -> bool:
+        queue, local = names.split_name(channel)
+        shard = self.topology.home(queue)
+        return bool(shard.call(self._exists_frame(shard, queue, local)))
+
+    def _exists_frame(self, shard: Shard, queue: str, local: str) -> bytes:
+        is_process = int(names.is_process_channel(queue))
+        target = bytes([len(local)]) + local.encode()
+        return EXISTS(shard.queue_keys(queue)[:2], is_process, target)

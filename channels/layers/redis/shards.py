@@ -1,0 +1,246 @@
+"""Shards and their topology: which keys lie together, where, and which shard has which name.
+
+See the package for how another topology is put in here.
+"""
+
+import functools
+import time
+from collections.abc import Iterator, Sequence
+
+from channels import names
+from channels._speedups import resp
+from channels.exceptions import LayerUnavailable
+from channels.layers.redis.connection import Connection, Endpoint, Reply
+from channels.layers.redis.hosts import Address
+from channels.layers.redis.ring import Ring
+from channels.outage import Backoff
+
+__all__ = ["Replies", "Shard", "Topology", "is_normal"]
+
+#: What the commands of a shard gave, or why they gave nothing.
+Replies = list[Reply] | LayerUnavailable
+
+#: Keys that one SCAN looks at.
+_SCANNED = 1000
+
+#: Longest rest of a shard that failed, in seconds, before it is tried again where others serve.
+_LONGEST_REST = 2.0
+
+
+#: Errors that a server replies before it does anything, and that may be gone at another try.
+_NOTHING_DONE = {"NOSCRIPT", "MOVED", "ASK", "TRYAGAIN", "CLUSTERDOWN", "READONLY", "LOADING"}
+
+
+def _again(shard: "Shard", frame: bytes, error: resp.ReplyError) -> Reply:
+    """Repeat a command of many that failed by itself."""
+    if str(error).partition(" ")[0] not in _NOTHING_DONE:
+        raise shard.endpoint().refused(error)
+    return shard.call(frame)
+
+
+def is_normal(queue: str) -> bool:
+    """Whether a queue has neither mark, so that each shard may hold a part of it."""
+    return "?" not in queue and not names.is_process_channel(queue)
+
+
+class Shard:
+    """Keys that lie together on one server: what one script may touch.
+
+    ``prefix`` and ``stats_prefix`` stand in front of all keys of the shard; in a cluster they hold
+    its hash tag. A subclass finds the server in its own way (``endpoint``) and follows the server's
+    redirections in its own way (``redirected``).
+    """
+
+    def __init__(self, number: int, prefix: str, stats_prefix: str) -> None:
+        self.number = number
+        self.prefix = prefix
+        self.stats_prefix = stats_prefix
+        self.epoch_key = self.key("epoch")
+        self.global_counts = f"{stats_prefix}global".encode()
+        self._delays = Backoff(0.1, _LONGEST_REST)
+        self._rests_until = 0.0
+        #: Why it failed lately; None where it works.
+        self.failure: LayerUnavailable | None = None
+
+    def endpoint(self) -> Endpoint:
+        """The server that has the shard now; raises ``LayerUnavailable``."""
+        raise NotImplementedError("a shard has to know its server")
+
+    def redirected(self, error: resp.ReplyError, attempt: int) -> bool:
+        """Called with an error that the server replied, before anything was done.
+
+        True where ``endpoint`` now gives another server, or the same once more, and the command is
+        to be sent again; ``attempt`` counts from 0.
+        """
+        return False
+
+    # Keys
+
+    def key(self, kind: str, *parts: str) -> bytes:
+        """The key of a kind for some names; a colon is in no name."""
+        return ":".join((f"{self.prefix}{kind}", *parts)).encode()
+
+    def queue_keys(self, queue: str) -> tuple[bytes, bytes, bytes]:
+        """The list, the information and the tokens for waiting senders of a queue."""
+        return self.key("q", queue), self.key("i", queue), self.key("t", queue)
+
+    def counts_key(self, queue: str) -> bytes:
+        """Where the statistics of a queue are counted."""
+        return f"{self.stats_prefix}c:{queue}".encode()
+
+    # Commands
+
+    def call(self, frame: bytes) -> Reply:
+        """The reply to one command; raises ``LayerUnavailable``, also for an error replied."""
+        attempt = 0
+        while True:
+            endpoint = self.endpoint()
+            reply = endpoint.call(frame)
+            if type(reply) is not resp.ReplyError:
+                return reply
+            if not self.redirected(reply, attempt):
+                raise endpoint.refused(reply)
+            attempt += 1
+
+    def take(self) -> Connection:
+        """A connection for a blocking pop."""
+        return self.endpoint().take()
+
+    # Failures
+
+    def failed(self, error: LayerUnavailable) -> None:
+        """Note a failure: for a moment others are preferred."""
+        self.failure = error
+        self._rests_until = time.monotonic() + self._delays.next_delay()
+
+    def worked(self) -> None:
+        """Note a success."""
+        if self.failure is not None:
+            self.failure = None
+            self._rests_until = 0.0
+            self._delays.reset()
+
+    def rest(self) -> float:
+        """Seconds for which the shard should be left alone, 0 where it works."""
+        return max(0.0, self._rests_until - time.monotonic()) if self._rests_until else 0.0
+
+
+class _Standalone(Shard):
+    """A shard that is a server of its own."""
+
+    def __init__(self, number: int, prefix: str, stats_prefix: str, endpoint: Endpoint) -> None:
+        super().__init__(number, prefix, stats_prefix)
+        self._endpoint = endpoint
+
+    def endpoint(self) -> Endpoint:
+        return self._endpoint
+
+
+class Topology:
+    """All shards of a layer, and who is where."""
+
+    def __init__(self, shards: Sequence[Shard]) -> None:
+        self.shards = tuple(shards)
+        self._ring = Ring(len(self.shards))
+        self.all_from = functools.lru_cache(maxsize=10_000)(self._all_from)
+
+    @classmethod
+    def standalone(cls, addresses: Sequence[Address], prefix: str, stats_prefix: str) -> "Topology":
+        """Servers that know nothing of each other."""
+        return cls(
+            [
+                _Standalone(number, prefix, stats_prefix, Endpoint(address))
+                for number, address in enumerate(addresses)
+            ]
+        )
+
+    def home(self, queue: str) -> Shard:
+        """The shard of a queue: all of a ``?`` or ``!`` queue, and every membership, lie there."""
+        return self.shards[self._ring.place(queue)]
+
+    def _all_from(self, queue: str) -> tuple[Shard, ...]:
+        """The shards on which entries of a queue may lie, its home first."""
+        home = self._ring.place(queue)
+        if is_normal(queue):
+            return self.shards[home:] + self.shards[:home]
+        return (self.shards[home],)
+
+    def capacity_on(self, shard: Shard, queue: str, capacity: int) -> int:
+        """The part of a queue's capacity that a shard has; the parts add up to it."""
+        if not is_normal(queue):
+            return capacity
+        size = len(self.shards)
+        share, rest = divmod(capacity, size)
+        distance = (shard.number - self._ring.place(queue)) % size
+        return share + (distance < rest)
+
+    def endpoints(self) -> list[Endpoint]:
+        """The servers known by now."""
+        found: dict[Endpoint, None] = {}
+        for shard in self.shards:
+            try:
+                found[shard.endpoint()] = None
+            except LayerUnavailable:
+                continue
+        return list(found)
+
+    def close(self) -> None:
+        """Close all idle connections."""
+        for endpoint in self.endpoints():
+            endpoint.close()
+
+    # Commands to many shards
+
+    def scatter(self, requests: Sequence[tuple[Shard, Sequence[bytes]]]) -> list[Replies]:
+        """Send commands to several shards, and only then wait for any reply."""
+        begun = [self._begin(shard, frames) for shard, frames in requests]
+        return [
+            outcome
+            if isinstance(outcome, LayerUnavailable)
+            else self._finish(outcome, shard, frames)
+            for outcome, (shard, frames) in zip(begun, requests, strict=True)
+        ]
+
+    def _begin(self, shard: Shard, frames: Sequence[bytes]) -> Connection | LayerUnavailable:
+        try:
+            connection = shard.take()
+            connection.write(b"".join(frames))
+        except LayerUnavailable as error:
+            shard.failed(error)
+            return error
+        return connection
+
+    def _finish(self, connection: Connection, shard: Shard, frames: Sequence[bytes]) -> Replies:
+        try:
+            replies = [connection.read() for _ in frames]
+            connection.endpoint.give_back(connection)
+            replies = [
+                _again(shard, frame, reply) if type(reply) is resp.ReplyError else reply
+                for frame, reply in zip(frames, replies, strict=True)
+            ]
+        except LayerUnavailable as error:
+            shard.failed(error)
+            return error
+        shard.worked()
+        return replies
+
+    def scan(self, *kinds: str) -> Iterator[tuple[Shard, list[bytes]]]:
+        """The keys of some kinds, in portions; all keys of the layer where none is named.
+
+        Blocks no server for long, and may give a key twice.
+        """
+        for shard in self.shards:
+            starts = [f"{shard.prefix}{kind}:" for kind in kinds]
+            for start in starts or dict.fromkeys((shard.prefix, shard.stats_prefix)):
+                yield from self._scan(shard, start)
+
+    def _scan(self, shard: Shard, start: str) -> Iterator[tuple[Shard, list[bytes]]]:
+        pattern = "".join(f"\\{letter}" if letter in "\\*?[]^" else letter for letter in start)
+        cursor = b"0"
+        while True:
+            frame = resp.pack(("SCAN", cursor, "MATCH", f"{pattern}*", "COUNT", _SCANNED))
+            cursor, keys = shard.call(frame)
+            if keys:
+                yield shard, keys
+            if cursor == b"0":
+                return
