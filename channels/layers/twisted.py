@@ -10,7 +10,16 @@ import importlib
 from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar
 
-from twisted.internet.defer import Deferred, execute, fail, succeed
+from twisted.internet.defer import (
+    CancelledError,
+    Deferred,
+    DeferredList,
+    FirstError,
+    execute,
+    fail,
+    succeed,
+)
+from twisted.python.failure import Failure
 
 from channels.layers.entries import Delivery, Received
 from channels.layers.waiting import Waiter
@@ -18,7 +27,7 @@ from channels.layers.waiting import Waiter
 if TYPE_CHECKING:
     from channels.layers.base import BaseChannelLayer
 
-__all__ = ["DeferredWaiter", "call", "receive", "receive_deliveries", "room"]
+__all__ = ["DeferredWaiter", "call", "either", "receive", "receive_deliveries", "room"]
 
 T = TypeVar("T")
 P = ParamSpec("P")
@@ -144,3 +153,27 @@ def room(layer: "BaseChannelLayer", channel: str) -> "Deferred[None]":
 def call(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> "Deferred[T]":
     """The result of ``function``, which must not block, as a Deferred that has fired."""
     return execute(function, *args, **kwargs)
+
+
+def either(
+    first: "Callable[[], Deferred[T]]", second: "Callable[[], Deferred[T]]"
+) -> "Deferred[T]":
+    """What the Deferred of one of two receives gives; the other one is cancelled, or not begun."""
+    one = first()
+    if one.called and not one.paused:
+        return one
+    other = second()
+    if other.called and not other.paused:
+        one.addErrback(lambda failure: failure.trap(CancelledError))
+        one.cancel()
+        return other
+    both = DeferredList([one, other], True, True, consumeErrors=True)
+
+    def ended(result: Any) -> Any:
+        for deferred in (one, other):
+            deferred.cancel()
+        if isinstance(result, Failure) and isinstance(result.value, FirstError):
+            return result.value.subFailure
+        return result if isinstance(result, Failure) else result[0]
+
+    return both.addBoth(ended)
