@@ -5,6 +5,7 @@ a pure wheel. Everything that is not about packages and extensions stands in ``p
 """
 
 import os
+import sys
 from pathlib import Path
 
 from setuptools import Extension, setup
@@ -13,6 +14,9 @@ HERE = Path(__file__).parent
 
 #: The import packages whose sources stand at the top level under another name.
 PACKAGE_DIR = {"channels.delay": "delay", "channels._speedups": "_speedups"}
+
+#: Extensions over system calls that other systems lack; what needs them says so when it is used.
+LINUX_ONLY = {"shm"}
 
 
 def find_packages() -> list[str]:
@@ -31,6 +35,8 @@ def find_packages() -> list[str]:
 def extensions() -> list[Extension]:
     """The Cython modules; their C code goes under ``build/``."""
     sources = sorted(path.relative_to(HERE) for path in (HERE / "_speedups").glob("*.pyx"))
+    if sys.platform != "linux":
+        sources = [path for path in sources if path.stem not in LINUX_ONLY]
     if os.environ.get("CHANNELS_NO_EXTENSIONS") == "1" or not sources:
         return []
     from Cython.Build import cythonize  # noqa: PLC0415  (a pure build needs no Cython)
@@ -40,6 +46,8 @@ def extensions() -> list[Extension]:
             Extension(
                 f"channels._speedups.{path.stem}",
                 [str(path)],
+                include_dirs=["_speedups"],
+                depends=[str(header) for header in Path("_speedups").glob(f"{path.stem}_*.h")],
                 extra_compile_args=["-O3", "-Werror=implicit-function-declaration"],
             )
             for path in sources

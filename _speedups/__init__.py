@@ -2,7 +2,8 @@
 
 A module ``name`` lives here as ``name.pyx`` (compiled) and ``name_fallback.py``, with one
 interface, which ``name.pyi`` describes. ``from channels._speedups import name`` gives the compiled
-one where it was built and ``CHANNELS_PURE_PYTHON`` is not ``1``, the fallback elsewhere.
+one where it was built and ``CHANNELS_PURE_PYTHON`` is not ``1``, the fallback elsewhere. ``shm``
+alone has no fallback: nothing but a compiled module can do what it does.
 """
 
 import importlib
@@ -10,10 +11,22 @@ import importlib.util
 import os
 from types import ModuleType
 
-__all__ = ["COMPILED", "MODULES", "PURE_PYTHON", "codec", "match", "resp"]
+__all__ = [
+    "COMPILED",
+    "COMPILED_ONLY",
+    "MODULES",
+    "PURE_PYTHON",
+    "codec",
+    "is_available",
+    "match",
+    "resp",
+]
 
 #: Every module that exists in a compiled and in a fallback form.
 MODULES = ("codec", "match", "resp")
+
+#: Modules that exist compiled, or not at all; on Linux.
+COMPILED_ONLY = ("shm",)
 
 #: Whether the environment asks for the fallbacks.
 PURE_PYTHON = os.environ.get("CHANNELS_PURE_PYTHON") == "1"
@@ -25,6 +38,11 @@ def _is_built(name: str) -> bool:
 
 #: Whether every module is used in its compiled form.
 COMPILED = not PURE_PYTHON and all(_is_built(name) for name in MODULES)
+
+
+def is_available(name: str) -> bool:
+    """Whether a module of ``COMPILED_ONLY`` may be imported here."""
+    return not PURE_PYTHON and _is_built(name)
 
 
 def _choose(name: str) -> ModuleType:

@@ -17,7 +17,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.utils.module_loading import import_string
 
 from channels import DEFAULT_CHANNEL_LAYER
-from channels.exceptions import InvalidChannelLayerError
+from channels.exceptions import InvalidChannelLayerError, LayerNotInstalled
 from channels.layers.extensions import require_extension
 from channels.routing import Router
 
@@ -136,8 +136,9 @@ class ChannelLayerManager:
     def make_backend(self, name: str) -> ChannelLayerWrapper:
         """A new wrapper and layer from the configuration of alias ``name``, with its CONFIG.
 
-        Raises ``InvalidChannelLayerError``, also where CHANNEL_LAYERS has no such alias, and
-        ``UnsupportedExtension`` where the layer lacks one that CHANNELS_REQUIRED_EXTENSIONS names.
+        Raises ``InvalidChannelLayerError``, also where CHANNEL_LAYERS has no such alias,
+        ``UnsupportedExtension`` where the layer lacks one that CHANNELS_REQUIRED_EXTENSIONS names,
+        and ``ImproperlyConfigured`` where the layer cannot work on this system.
         """
         config = self._config(name)
         return self._make(name, config, "CONFIG", _is_test_or_debug())
@@ -209,6 +210,8 @@ class ChannelLayerManager:
             )
         try:
             layer = backend(**options)
+        except LayerNotInstalled as error:
+            raise ImproperlyConfigured(f"CHANNEL_LAYERS[{name!r}]: {error}") from error
         except (TypeError, ValueError) as error:
             raise InvalidChannelLayerError(
                 f"CHANNEL_LAYERS[{name!r}]: {config['BACKEND']} does not take this {arguments}: "

@@ -8,6 +8,9 @@
     │   ├── MessageTooLarge
     │   ├── InvalidStoredMessage (ValueError)
     │   ├── LayerUnavailable (ConnectionError)
+    │   ├── LayerNotInstalled
+    │   ├── SegmentRefused
+    │   ├── GroupMemoryFull
     │   └── UnsupportedExtension
     ├── InvalidChannelLayerError (ValueError)
     ├── InvalidMessage (ValueError)
@@ -34,15 +37,18 @@ __all__ = [
     "ChannelsError",
     "ConsumeLater",
     "DenyConnection",
+    "GroupMemoryFull",
     "InvalidChannelLayerError",
     "InvalidMessage",
     "InvalidStoredMessage",
+    "LayerNotInstalled",
     "LayerUnavailable",
     "MessageTooLarge",
     "RequestAborted",
     "RequestTimeout",
     "ResponseAborted",
     "ResponseLater",
+    "SegmentRefused",
     "SendNotAvailableOnDemultiplexer",
     "UnsupportedExtension",
     "WebsocketCloseException",
@@ -76,6 +82,21 @@ class LayerUnavailable(ChannelLayerError, ConnectionError):
     it was and what to do. Whether a message was stored that was being sent is not known. Trying
     again later may succeed: workers and interface servers do so by themselves.
     """
+
+
+class LayerNotInstalled(ChannelLayerError):
+    """The layer cannot work here: its extension was not built, or the system is another.
+
+    ``channels.asgi`` raises Django's ``ImproperlyConfigured`` in its place.
+    """
+
+
+class SegmentRefused(ChannelLayerError):
+    """Shared memory that this process cannot use: a stranger's, damaged, or of another version."""
+
+
+class GroupMemoryFull(ChannelLayerError):
+    """There is no memory for one more member of a group."""
 
 
 class UnsupportedExtension(ChannelLayerError):

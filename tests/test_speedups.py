@@ -148,8 +148,10 @@ def test_what_was_built_is_used():
     os.environ.get("CHANNELS_REQUIRE_EXTENSIONS") != "1",
     reason="CHANNELS_REQUIRE_EXTENSIONS=1 asks for the compiled modules",
 )
-@pytest.mark.parametrize("name", _speedups.MODULES)
+@pytest.mark.parametrize("name", [*_speedups.MODULES, *_speedups.COMPILED_ONLY])
 def test_required_extensions_are_built(name):
+    if name in _speedups.COMPILED_ONLY and sys.platform != "linux":
+        pytest.skip("exists on Linux only")
     spec = importlib.util.find_spec(f"channels._speedups.{name}")
     assert spec is not None, f"{name} is not compiled: run setup.py build_ext --inplace"
     assert not spec.origin.endswith(".py")
@@ -162,16 +164,28 @@ def test_the_package_offers_the_module_that_was_chosen(name):
     assert module.__name__.endswith("_fallback") is not compiled
 
 
+@pytest.mark.parametrize("name", _speedups.COMPILED_ONLY)
+def test_what_has_no_fallback_is_available_where_it_was_built(name):
+    assert _speedups.is_available(name) is (built(name) and not _speedups.PURE_PYTHON)
+    program = f"from channels import _speedups as s; print(s.is_available({name!r}))"
+    environment = os.environ | {"CHANNELS_PURE_PYTHON": "1"}
+    done = subprocess.run(
+        [sys.executable, "-c", program], env=environment, capture_output=True, text=True, timeout=60
+    )
+    assert done.stdout == "False\n"
+
+
 def test_other_attributes_do_not_exist():
     with pytest.raises(AttributeError, match="has no attribute 'nothing'"):
         _speedups.nothing  # noqa: B018  (the access is the test)
 
 
 def test_each_compiled_module_has_its_fallback_and_its_stub():
-    assert {path.stem for path in FOLDER.glob("*.pyx")} == set(_speedups.MODULES)
-    for name in _speedups.MODULES:
-        assert (FOLDER / f"{name}_fallback.py").is_file()
+    modules = {*_speedups.MODULES, *_speedups.COMPILED_ONLY}
+    assert {path.stem for path in FOLDER.glob("*.pyx")} == modules
+    for name in modules:
         assert (FOLDER / f"{name}.pyi").is_file()
+        assert (FOLDER / f"{name}_fallback.py").is_file() is (name in _speedups.MODULES)
 
 
 # --- One interface

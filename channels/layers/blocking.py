@@ -13,7 +13,7 @@ from typing import TypeVar
 
 from channels.layers.entries import Stored
 from channels.layers.primitives import Primitives
-from channels.layers.waiting import Listening, ThreadWaiter, Waiter
+from channels.layers.waiting import Listening, Notified, ThreadWaiter, Waiter
 
 __all__ = ["Blocking"]
 
@@ -27,7 +27,7 @@ class Blocking(Primitives):
         super().__init__()
         #: Changes with every ``interrupt``; see there.
         self.interruption = object()
-        self._blocked: dict[Waiter, None] = {}
+        self._blocked: dict[Notified, None] = {}
 
     def interrupt(self) -> None:
         """Make every receive of this layer object that is blocked return ``(None, None)``. No

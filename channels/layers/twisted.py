@@ -8,6 +8,7 @@ and that choice is the application's. Everything here runs in the reactor's thre
 
 import importlib
 from collections.abc import Callable, Collection
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar
 
 from twisted.internet.defer import (
@@ -27,10 +28,64 @@ from channels.layers.waiting import Waiter
 if TYPE_CHECKING:
     from channels.layers.base import BaseChannelLayer
 
-__all__ = ["DeferredWaiter", "call", "either", "receive", "receive_deliveries", "room"]
+__all__ = [
+    "DeferredWaiter",
+    "ReactorLoop",
+    "call",
+    "either",
+    "receive",
+    "receive_deliveries",
+    "room",
+]
 
 T = TypeVar("T")
 P = ParamSpec("P")
+
+
+class _Descriptor:
+    """A descriptor that the reactor reads from, as Twisted's ``IReadDescriptor`` describes it."""
+
+    def __init__(self, descriptor: int, callback: Callable[[], None]) -> None:
+        self._descriptor = descriptor
+        self.doRead = callback
+
+    def fileno(self) -> int:
+        return self._descriptor
+
+    def logPrefix(self) -> str:
+        return "channel layer"
+
+    def connectionLost(self, reason: object) -> None:
+        """The reactor takes it out; nothing of ours depends on it."""
+
+
+@dataclass(frozen=True)
+class ReactorLoop:
+    """The reactor, as layers see it."""
+
+    reactor: Any
+
+    def watch(self, descriptor: int, callback: Callable[[], None]) -> None:
+        """Call ``callback`` whenever ``descriptor`` can be read."""
+        self.reactor.addReader(_Descriptor(descriptor, callback))
+
+    def unwatch(self, descriptor: int, done: Callable[[], None]) -> None:
+        """Undo ``watch``, and call ``done`` when that is so. May be called by any thread."""
+        self.reactor.callFromThread(self._unwatch, descriptor, done)
+
+    def _unwatch(self, descriptor: int, done: Callable[[], None]) -> None:
+        for reader in self.reactor.getReaders():
+            if isinstance(reader, _Descriptor) and reader.fileno() == descriptor:
+                self.reactor.removeReader(reader)
+        done()
+
+    def call_later(self, seconds: float, callback: Callable[[], None]) -> None:
+        """Call ``callback`` once, after so many seconds."""
+        self.reactor.callLater(seconds, callback)
+
+    def is_closed(self) -> bool:
+        """Whether it will never run again: never known of a reactor."""
+        return False
 
 
 class DeferredWaiter(Waiter, Generic[T]):
@@ -56,6 +111,11 @@ class DeferredWaiter(Waiter, Generic[T]):
         self._reactor: Any = importlib.import_module("twisted.internet.reactor")
         self._timer: Any = None
         self.deferred: Deferred[T] = Deferred(lambda _: self._end())
+
+    @property
+    def event_loop(self) -> ReactorLoop:
+        """The reactor."""
+        return ReactorLoop(self._reactor)
 
     def start(self) -> "Deferred[T]":
         """Try for the first time."""

@@ -8,9 +8,10 @@ asyncio forms of a waiter are in ``twisted`` and ``asyncio``; this module knows 
 import math
 import threading
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from typing import Protocol
 
-__all__ = ["Listening", "ThreadWaiter", "Waiter", "WaitingLine"]
+__all__ = ["EventLoop", "Listening", "Notified", "ThreadWaiter", "Waiter", "WaitingLine"]
 
 
 class Listening:
@@ -36,6 +37,34 @@ class Listening:
         self._turn = (self._turn + position + 1) % self._length
 
 
+class EventLoop(Protocol):
+    """What runs a waiter's owner, for layers whose wake-ups come through a descriptor.
+
+    Equal objects stand for the same loop. All methods but ``unwatch`` are called in its thread.
+    """
+
+    def __hash__(self) -> int: ...
+
+    def watch(self, descriptor: int, callback: Callable[[], None]) -> None:
+        """Call ``callback`` whenever ``descriptor`` can be read."""
+
+    def unwatch(self, descriptor: int, done: Callable[[], None]) -> None:
+        """Undo ``watch``, and call ``done`` when that is so. May be called by any thread."""
+
+    def call_later(self, seconds: float, callback: Callable[[], None]) -> None:
+        """Call ``callback`` once, after so many seconds."""
+
+    def is_closed(self) -> bool:
+        """Whether it will never run again."""
+
+
+class Notified(Protocol):
+    """Whatever an interrupt wakes."""
+
+    def notify(self) -> bool:
+        """See ``Waiter.notify``."""
+
+
 class Waiter:
     """One wait. What it waits for is written down in a ``WaitingLine``, under the layer's lock."""
 
@@ -59,6 +88,11 @@ class Waiter:
         layer's lock held.
         """
         raise NotImplementedError
+
+    @property
+    def event_loop(self) -> EventLoop:
+        """The loop that runs the owner; a thread that blocks has none."""
+        raise NotImplementedError(f"{type(self).__name__} belongs to no event loop")
 
 
 class ThreadWaiter(Waiter):

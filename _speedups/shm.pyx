@@ -1,0 +1,834 @@
+# cython: language_level=3, boundscheck=False, wraparound=False, initializedcheck=False
+# cython: embedsignature=False, binding=True
+"""The shared-memory layer's segment: the C code of ``shm_*.h`` as Python objects.
+
+Every operation is one request, which ``shm_perform`` carries out under the segment's lock without
+touching Python. The interpreter lock is let go only where that lock is not free at once, and to
+sleep. ``docs/ipc.md`` tells how the whole works; ``shm.pyi`` describes what is here.
+"""
+
+from cpython.bytes cimport PyBytes_FromStringAndSize
+from cpython.exc cimport PyErr_CheckSignals
+from libc.errno cimport EEXIST, EINTR, ENOENT, ENOMEM, ENOSPC, ETIMEDOUT
+from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
+from libc.stdlib cimport free, malloc
+from libc.string cimport memcpy, memset, strerror
+from posix.unistd cimport close, getpid
+
+import os
+import time
+
+from channels.exceptions import (
+    ChannelFull,
+    GroupMemoryFull,
+    LayerUnavailable,
+    SegmentRefused,
+)
+
+__all__ = ["Bell", "Names", "Segment", "Sleeper", "crash_at", "steps"]
+
+include "shm_declarations.pxi"
+
+#: Names that no client is given.
+cdef uint32_t NOBODY = 0xFFFFFFFF
+
+cdef double MONOTONIC = 1e9
+
+#: Capacities by queue that a segment remembers.
+cdef Py_ssize_t CAPACITIES = 4096
+
+
+cdef inline text_t text_of(str name) except *:
+    """The characters of an ASCII str, which the caller keeps alive; hashed later."""
+    cdef Py_ssize_t size
+    cdef text_t text
+    text.at = PyUnicode_AsUTF8AndSize(name, &size)
+    text.length = <uint32_t>size
+    text.hash = 0
+    return text
+
+
+cdef inline str ascii_str(const char* at, Py_ssize_t size):
+    return PyUnicode_DecodeASCII(at, size, "replace")
+
+
+cdef class Names:
+    """The queues of a receive, prepared, and whose turn it is."""
+
+    cdef names_t c
+    cdef readonly tuple queues
+
+    def __cinit__(self, queues):
+        cdef Py_ssize_t number
+        self.queues = tuple(queues)
+        self.c.count = <uint32_t>len(self.queues)
+        self.c.names = <text_t*>malloc(sizeof(text_t) * (len(self.queues) + 1))
+        if self.c.names == NULL:
+            raise MemoryError
+        for number in range(len(self.queues)):
+            self.c.names[number] = text_of(self.queues[number])
+
+    def __dealloc__(self):
+        free(self.c.names)
+
+
+cdef class Mapping:
+    """A segment as this process has it mapped. Lives as long as anybody uses it."""
+
+    cdef segment_t s
+    cdef uint32_t client
+    cdef bint joined
+
+    def __cinit__(self):
+        memset(&self.s, 0, sizeof(segment_t))
+        self.s.fd = -1
+        self.client = NOBODY
+        pthread_mutex_init(&self.s.bells_lock, NULL)
+
+    def __dealloc__(self):
+        cdef request_t r
+        if self.joined and self.s.base != NULL and getpid() == self.s.pid:
+            shm_begin(&r, SHM_OP_QUIT)
+            r.client = self.client
+            shm_perform(&self.s, &r, <uint64_t>100_000_000)
+            shm_deliver(&self.s, &r.wakes)
+        shm_close(&self.s)
+
+
+cdef class Sleeper:
+    """A place to sleep in: a futex, or with ``bell`` a mark that the bell's owner finds.
+
+    ``owner`` is the caller's to use. ``interrupted`` says that ``notify`` was called since
+    ``begin``.
+    """
+
+    cdef Mapping mapping
+    cdef uint32_t client
+    cdef uint32_t ref
+    cdef bint registered
+    cdef volatile int interruption
+    cdef object __weakref__
+    cdef readonly object bell
+    cdef public object owner
+
+    def __init__(self, bell=None):
+        self.bell = bell
+        self.client = NOBODY
+
+    @property
+    def interrupted(self):
+        return bool(self.interruption)
+
+    def begin(self):
+        """Forget an interruption."""
+        self.interruption = 0
+
+    def notify(self):
+        """Wake whoever sleeps here. Takes no lock; for any thread, and for signal handlers."""
+        cdef uint32_t* word
+        self.interruption = 1
+        __sync_synchronize()
+        if self.mapping is not None and self.ref:
+            word = &self.waiter().word
+            word[0] = SHM_WOKEN
+            shm_rouse(word)
+        return True
+
+    cdef waiter_t* waiter(self) noexcept:
+        return <waiter_t*>(self.mapping.s.base + <uint64_t>self.ref * SHM_UNIT)
+
+    def __dealloc__(self):
+        cdef request_t r
+        cdef Mapping mapping = self.mapping
+        if mapping is None or not self.ref or getpid() != mapping.s.pid:
+            return
+        shm_begin(&r, SHM_OP_FREE_WAITER)
+        r.waiter, r.client = self.ref, self.client
+        shm_perform(&mapping.s, &r, <uint64_t>100_000_000)
+        shm_deliver(&mapping.s, &r.wakes)
+
+
+cdef class Segment:
+    """One layer object's access to the segment at ``path``.
+
+    ``expiry`` in seconds; ``capacity_of`` gives the capacity of a queue. Memories are in bytes;
+    None takes those of a segment that exists. Raises ``SegmentRefused``.
+    """
+
+    cdef Mapping mapping
+    cdef readonly str path
+    cdef readonly str prefix
+    cdef object message_memory, group_memory, capacity_of
+    cdef dict capacities
+    cdef uint64_t life, patience
+    cdef object announced
+    cdef uint64_t announced_until
+    cdef uint32_t announced_version
+    cdef Mapping announced_in
+    cdef bint create
+
+    def __init__(
+        self, prefix, path, message_memory, group_memory, expiry, capacity_of, lock_timeout,
+        create=True,
+    ):
+        self.prefix, self.path = prefix, path
+        self.message_memory, self.group_memory = message_memory, group_memory
+        self.capacity_of = capacity_of
+        self.capacities = {}
+        self.life = nanoseconds(expiry)
+        self.patience = max(<uint64_t>1, nanoseconds(lock_timeout))
+        self.create = create
+        self.mapping = self.attached()
+
+    # Attaching
+
+    def after_fork(self):
+        """Let go of what is the parent's; the child attaches when it first needs to."""
+        self.mapping = None
+        self.announced_in = None
+
+    def close(self):
+        """Leave the segment. It is attached to again where it is used again."""
+        self.mapping = None
+        self.announced_in = None
+
+    cdef Mapping current(self):
+        if self.mapping is None:
+            self.mapping = self.attached()
+        return self.mapping
+
+    cdef int renew(self, Mapping old) except -1:
+        """Go over to the segment that took the place of a removed one."""
+        if self.mapping is old:
+            self.mapping = None
+        return 0
+
+    cdef Mapping attached(self):
+        cdef Mapping mapping
+        cdef int error, attempt
+        for attempt in range(100):
+            mapping = Mapping()
+            error = self.opened(mapping)
+            if error == ENOENT and self.create:
+                mapping = Mapping()
+                error = self.created(mapping)
+                if error == EEXIST:
+                    continue  # another process was faster
+            if error:
+                raise self.refusal(error)
+            if self.join(mapping):
+                return mapping
+            # It is being removed: its name is gone, or is about to go.
+            if not self.create:
+                raise self.refusal(ENOENT)
+            time.sleep(0)
+        raise self.refusal(EEXIST)
+
+    cdef int set_path(self, Mapping mapping) except -1:
+        cdef bytes path = os.fsencode(self.path)
+        if len(path) >= 500:
+            raise SegmentRefused(f"the path {self.path!r} of a segment is too long")
+        memcpy(mapping.s.path, <const char*>path, len(path) + 1)
+        mapping.s.pid = getpid()
+        return 0
+
+    cdef int opened(self, Mapping mapping) except -1:
+        self.set_path(mapping)
+        return shm_open_existing(&mapping.s, self.message_memory or 0, self.group_memory or 0)
+
+    cdef int created(self, Mapping mapping) except -1:
+        self.set_path(mapping)
+        return shm_create(&mapping.s, self.message_memory, self.group_memory)
+
+    cdef bint join(self, Mapping mapping) except -1:
+        """Become a client of a mapping; False where it was retired."""
+        cdef uint32_t client = self.joined(mapping, drawn(), 0)
+        if client == NOBODY:
+            return False
+        mapping.client, mapping.joined = client, True
+        return True
+
+    cdef uint32_t joined(self, Mapping mapping, uint64_t identity, uint32_t bell) except? 0:
+        """A new client's number; NOBODY where the segment was retired."""
+        cdef request_t r
+        cdef int result
+        shm_begin(&r, SHM_OP_JOIN)
+        r.id, r.bell = identity, bell
+        result = self.carry_out(mapping, &r)
+        if result == SHM_RETIRED:
+            return NOBODY
+        if result == SHM_NO_MEMORY:
+            raise LayerUnavailable(
+                f"the segment of prefix {self.prefix!r} has {SHM_CLIENTS} clients, which is all it "
+                "takes: share one layer object in each process"
+            )
+        if result != SHM_OK:
+            raise self.failure(mapping, result)
+        return r.client - 1
+
+    # Requests
+
+    cdef int carry_out(self, Mapping mapping, request_t* r) except -1:
+        cdef int result = shm_perform(&mapping.s, r, 0)
+        if result == SHM_BUSY:
+            with nogil:
+                result = shm_perform(&mapping.s, r, self.patience)
+        if r.wakes.count:
+            shm_deliver(&mapping.s, &r.wakes)
+        return result
+
+    cdef int run(self, request_t* r) except -1:
+        """Carry out a request that belongs to no mapping; its result, of those that are no
+        failure."""
+        cdef Mapping mapping
+        cdef int result
+        while True:
+            mapping = self.current()
+            result = self.carry_out(mapping, r)
+            if result <= SHM_NO_MEMORY:
+                return result
+            if result != SHM_RETIRED:
+                shm_out_end(&r.out)
+                raise self.failure(mapping, result)
+            self.renew(mapping)
+
+    cdef object failure(self, Mapping mapping, int result):
+        if result == SHM_BUSY:
+            owner = mapping.s.header.owner
+            return LayerUnavailable(
+                f"the lock of the shared memory of prefix {self.prefix!r} was not free within "
+                f"{self.patience / MONOTONIC:g} s: process {owner}, which took it last, is stopped "
+                "or does not run; continue or end it"
+            )
+        if result == SHM_NO_HEAP:
+            return MemoryError()
+        return SegmentRefused(
+            f"the shared memory of prefix {self.prefix!r} is damaged beyond repair; "
+            + self.remedy()
+        )
+
+    cdef object no_waits(self):
+        return LayerUnavailable(
+            f"the shared memory of prefix {self.prefix!r} has no room for more waits: too many "
+            "channels are waited for at once"
+        )
+
+    cdef object remedy(self):
+        return f"stop its processes and run: manage.py ipcsegment {self.prefix} --remove"
+
+    cdef object refusal(self, int error):
+        what = f"the shared memory of prefix {self.prefix!r} ({self.path}) "
+        if error == SHM_NOT_OURS:
+            return SegmentRefused(
+                what + "belongs to another user, or others may use it; choose another prefix, or "
+                "run all processes of the project as one user"
+            )
+        if error == SHM_NO_SEGMENT or error == ELOOP:
+            return SegmentRefused(
+                what + "is no segment of this layer, or was truncated; " + self.remedy()
+            )
+        if error == SHM_OTHER_LAYOUT:
+            return SegmentRefused(
+                what + "was made by another version of channels-batteries, or with another C "
+                "library; " + self.remedy()
+            )
+        if error == SHM_OTHER_PIDS:
+            return SegmentRefused(
+                what + "was made in another PID namespace, such as another container, where its "
+                "lock cannot work; share the namespace, or " + self.remedy()
+            )
+        if error == SHM_OTHER_SIZES:
+            return SegmentRefused(
+                what + "has another message_memory or group_memory; give all processes the same, "
+                "or " + self.remedy()
+            )
+        if error == ENOSPC or error == ENOMEM:
+            return SegmentRefused(
+                what + "does not fit into shared memory, which is full; in a container, make "
+                "/dev/shm larger, such as by docker run --shm-size"
+            )
+        return SegmentRefused(f"{what}cannot be opened: {strerror(error).decode()}")
+
+    # Entries
+
+    cdef uint32_t capacity(self, str queue) except? 0:
+        cdef object found = self.capacities.get(queue)
+        if found is None:
+            found = self.capacity_of(queue)
+            if "?" not in queue:
+                if len(self.capacities) >= CAPACITIES:
+                    self.capacities.clear()
+                self.capacities[queue] = found
+        return min(<object>found, 0xFFFFFFFF)
+
+    def push(self, str queue not None, tuple targets not None, bytes body not None):
+        """Whether an entry was appended. Raises ``ChannelFull`` where there is no memory."""
+        cdef request_t r
+        cdef bytes packed
+        cdef int result
+        shm_begin(&r, SHM_OP_PUSH)
+        r.message.name = text_of(queue)
+        r.message.capacity = self.capacity(queue)
+        packed = pack_targets(targets)
+        r.message.targets = <uint32_t>len(targets)
+        r.message.target_bytes = <uint32_t>len(packed)
+        r.message.target_data = packed
+        r.message.data = body
+        r.message.size = <uint32_t>len(body)
+        r.message.life = self.life
+        result = self.run(&r)
+        if result == SHM_NO_MEMORY:
+            raise ChannelFull(
+                f"no memory for a message of {len(body)} bytes to channel {queue!r}: the "
+                f"message_memory of prefix {self.prefix!r}, or /dev/shm, is full; its readers are "
+                "slower than its senders"
+            )
+        return result == SHM_OK
+
+    def push_group(self, str group not None, bytes body not None):
+        """Put an entry into the queue of each member; queue and targets of what was dropped."""
+        cdef request_t r
+        shm_begin(&r, SHM_OP_PUSH_GROUP)
+        r.message.name = text_of(group)
+        r.message.data = body
+        r.message.size = <uint32_t>len(body)
+        r.message.life = self.life
+        self.run(&r)
+        return numbered(&r.out)
+
+    def take_one(self, Names names not None, Sleeper sleeper=None):
+        """The next entry, as one for a single target, or None; then ``sleeper`` is registered."""
+        cdef request_t r
+        cdef int result = self.take(&r, names, 1, False, sleeper, False)
+        try:
+            return first_stored(names, &r.out) if result == SHM_OK else None
+        finally:
+            shm_out_end(&r.out)
+
+    def take_many(self, Names names not None, uint32_t limit, Sleeper sleeper=None):
+        """Up to ``limit`` entries with all their targets; with none ``sleeper`` is registered."""
+        cdef request_t r
+        cdef int result = self.take(&r, names, limit, True, sleeper, False)
+        try:
+            return all_stored(names, &r.out) if result == SHM_OK else []
+        finally:
+            shm_out_end(&r.out)
+
+    cdef int take(
+        self, request_t* r, Names names, uint32_t limit, bint whole, Sleeper sleeper, bint tend
+    ) except -1:
+        cdef Mapping mapping
+        cdef int result
+        while True:
+            shm_begin(r, SHM_OP_TAKE)
+            r.names, r.limit, r.whole, r.tend = &names.c, limit, whole, tend
+            if sleeper is None:
+                return self.run(r)
+            mapping = self.bind(sleeper)
+            r.waiter, r.client = sleeper.ref, sleeper.client
+            result = self.carry_out(mapping, r)
+            sleeper.registered = result == SHM_NOTHING
+            if result == SHM_OK or result == SHM_NOTHING:
+                return result
+            shm_out_end(&r.out)
+            if result == SHM_NO_MEMORY:
+                raise self.no_waits()
+            if result != SHM_RETIRED:
+                raise self.failure(mapping, result)
+            self.renew(mapping)
+
+    # Sleeping
+
+    cdef Mapping bind(self, Sleeper sleeper):
+        """Have ``sleeper`` be one of the present mapping; returns that."""
+        cdef Mapping mapping
+        cdef request_t r
+        cdef int result
+        cdef uint32_t client
+        while True:
+            mapping = self.current()
+            if sleeper.mapping is mapping:
+                return mapping
+            client = mapping.client if sleeper.bell is None else (<Bell>sleeper.bell).client
+            if sleeper.bell is not None and (<Bell>sleeper.bell).mapping is not mapping:
+                raise RuntimeError("the bell of a sleeper belongs to a segment that was removed")
+            shm_begin(&r, SHM_OP_WAITER)
+            r.client = client
+            result = self.carry_out(mapping, &r)
+            if result == SHM_RETIRED:
+                self.renew(mapping)
+                continue
+            if result == SHM_NO_MEMORY:
+                raise self.no_waits()
+            if result != SHM_OK:
+                raise self.failure(mapping, result)
+            sleeper.mapping, sleeper.ref, sleeper.client = mapping, r.waiter, client
+            if sleeper.bell is not None:
+                (<Bell>sleeper.bell).sleepers[r.waiter] = sleeper
+            return mapping
+
+    def await_one(self, Names names not None, Sleeper sleeper not None, deadline):
+        """``take_one``, sleeping until there is an entry.
+
+        None after ``deadline``, of ``time.monotonic()``, and once ``sleeper`` was notified.
+        """
+        cdef request_t r
+        cdef bint tend = False
+        cdef int result, slept
+        while not sleeper.interruption:
+            result = self.take(&r, names, 1, False, sleeper, tend)
+            try:
+                if result == SHM_OK:
+                    return first_stored(names, &r.out)
+            finally:
+                shm_out_end(&r.out)
+            slept = self.sleep(sleeper, deadline, True)
+            if slept < 0:
+                return None
+            tend = slept == ETIMEDOUT
+        return None
+
+    def await_room(self, str queue not None, Sleeper sleeper not None, deadline):
+        """Whether a push may succeed, sleeping until it may; False after ``deadline``."""
+        cdef request_t r
+        cdef bint tend = False
+        cdef int slept
+        while True:
+            if self.look_for_room(&r, queue, sleeper, tend) == SHM_OK:
+                return True
+            slept = self.sleep(sleeper, earliest(deadline, r.until), False)
+            if slept < 0 and deadline is not None and time.monotonic() >= deadline:
+                return False
+            tend = slept == ETIMEDOUT
+
+    cdef int sleep(self, Sleeper sleeper, deadline, bint heeds_interruptions) except -2:
+        """0 or the errno of the wait; -1 where the deadline has passed, and there was none."""
+        cdef uint64_t left = SHM_TICK
+        cdef uint32_t* word = &sleeper.waiter().word
+        cdef int error
+        cdef Mapping mapping = sleeper.mapping
+        PyErr_CheckSignals()
+        if heeds_interruptions and sleeper.interruption:
+            return 0
+        if deadline is not None:
+            seconds = deadline - time.monotonic()
+            if seconds <= 0:
+                return -1
+            left = min(SHM_TICK, nanoseconds(seconds))
+        with nogil:
+            error = shm_sleep(word, left)
+        if error == EINTR:
+            PyErr_CheckSignals()
+        if error == ETIMEDOUT and left < SHM_TICK:
+            return 0  # the deadline's own end; looked at once more
+        return error
+
+    cdef int look_for_room(
+        self, request_t* r, str queue, Sleeper sleeper, bint tend
+    ) except -1:
+        cdef Mapping mapping
+        cdef int result
+        while True:
+            shm_begin(r, SHM_OP_ROOM)
+            r.message.name = text_of(queue)
+            r.message.capacity = self.capacity(queue)
+            r.tend = tend
+            if sleeper is None:
+                return self.run(r)
+            mapping = self.bind(sleeper)
+            r.waiter, r.client = sleeper.ref, sleeper.client
+            result = self.carry_out(mapping, r)
+            sleeper.registered = result == SHM_NOTHING
+            if result == SHM_OK or result == SHM_NOTHING:
+                return result
+            if result == SHM_NO_MEMORY:
+                raise self.no_waits()
+            if result != SHM_RETIRED:
+                raise self.failure(mapping, result)
+            self.renew(mapping)
+
+    def room(self, str queue not None, Sleeper sleeper=None):
+        """None where a push may succeed; else the seconds until something expires, and
+        ``sleeper`` is registered."""
+        cdef request_t r
+        if self.look_for_room(&r, queue, sleeper, False) == SHM_OK:
+            return None
+        if r.until == 0xFFFFFFFFFFFFFFFF:
+            return float("inf")
+        return max(0.0, r.until / MONOTONIC - time.monotonic())
+
+    def withdraw(self, Sleeper sleeper not None):
+        """Take a sleeper out; a wake-up that it did not use goes to another."""
+        cdef request_t r
+        cdef Mapping mapping = sleeper.mapping
+        cdef int result
+        if not sleeper.registered or mapping is None or mapping is not self.mapping:
+            return
+        shm_begin(&r, SHM_OP_WITHDRAW)
+        r.waiter, r.client = sleeper.ref, sleeper.client
+        result = self.carry_out(mapping, &r)
+        if result != SHM_OK and result != SHM_RETIRED:
+            raise self.failure(mapping, result)
+        sleeper.registered = False
+
+    # Groups
+
+    def group_add(self, str group not None, str queue not None, str local not None, life):
+        """Add or renew a membership for ``life`` seconds. Raises ``GroupMemoryFull``."""
+        cdef request_t r
+        shm_begin(&r, SHM_OP_GROUP_ADD)
+        r.group = text_of(group)
+        r.message.name = text_of(queue)
+        r.local = text_of(local)
+        r.message.capacity = self.capacity(queue)
+        r.life = nanoseconds(life)
+        if self.run(&r) == SHM_NO_MEMORY:
+            raise GroupMemoryFull(
+                f"no memory to add {queue + local!r} to group {group!r}: the group_memory of "
+                f"prefix {self.prefix!r}, or /dev/shm, is full; raise group_memory, or lower "
+                "group_expiry"
+            )
+
+    def group_discard(self, str group not None, str queue not None, str local not None):
+        """Remove a membership, if there is one."""
+        cdef request_t r
+        shm_begin(&r, SHM_OP_GROUP_DISCARD)
+        r.group = text_of(group)
+        r.message.name = text_of(queue)
+        r.local = text_of(local)
+        self.run(&r)
+
+    def group_channels(self, str group not None):
+        """The full names of the members."""
+        cdef request_t r
+        shm_begin(&r, SHM_OP_GROUP_LIST)
+        r.group = text_of(group)
+        self.run(&r)
+        return [name for name, _ in numbered(&r.out)]
+
+    # What is known
+
+    def exists(self, str queue not None, str local not None):
+        """Whether a message waits for a channel, or it is a member of a group."""
+        cdef request_t r
+        shm_begin(&r, SHM_OP_EXISTS)
+        r.message.name = text_of(queue)
+        r.local = text_of(local)
+        return self.run(&r) == SHM_OK
+
+    def queues(self):
+        """The queues that hold entries, and how many."""
+        cdef request_t r
+        shm_begin(&r, SHM_OP_QUEUES)
+        self.run(&r)
+        return numbered(&r.out)
+
+    def generation(self, str queue):
+        """Changes when the segment is another, was flushed, or ``queue`` was evicted."""
+        cdef request_t r
+        shm_begin(&r, SHM_OP_GENERATION)
+        if queue is not None:
+            r.message.name = text_of(queue)
+        self.run(&r)
+        return f"{r.id:x}.{r.flushes}.{r.evictions}"
+
+    def statistics(self, str queue):
+        """Sent, full, pending, sent and full in the last second, and the oldest age in seconds."""
+        cdef request_t r
+        shm_begin(&r, SHM_OP_STATISTICS)
+        if queue is not None:
+            r.message.name = text_of(queue)
+        self.run(&r)
+        return (
+            r.figures.sent, r.figures.full, r.figures.pending, r.figures.sent_lately,
+            r.figures.full_lately, r.figures.age / MONOTONIC,
+        )
+
+    def flush(self):
+        """Remove all entries and groups."""
+        cdef request_t r
+        shm_begin(&r, SHM_OP_FLUSH)
+        self.run(&r)
+
+    # What listeners announce
+
+    def announce(self, str listener not None, channels, life):
+        """Keep what a listener of a name of at most 200 ASCII characters listens to."""
+        cdef request_t r
+        cdef bytes data = listener.encode("ascii") + pack_targets(tuple(sorted(channels)))
+        shm_begin(&r, SHM_OP_ANNOUNCE)
+        r.local = text_of(listener)
+        r.message.data = data
+        r.message.size = <uint32_t>len(data)
+        r.life = nanoseconds(life)
+        if self.run(&r) == SHM_NO_MEMORY:
+            raise self.no_waits()
+
+    def is_listened_to(self, str queue not None):
+        """Whether somebody announced ``queue``, or nobody anything."""
+        cdef Mapping mapping = self.current()
+        if (
+            self.announced_in is not mapping
+            or mapping.s.header.notes_version != self.announced_version
+            or mapping.s.header.retired
+            or shm_now() >= self.announced_until
+        ):
+            self.read_announcements()
+        return not self.announced or queue in self.announced
+
+    cdef int read_announcements(self) except -1:
+        cdef request_t r
+        cdef Mapping mapping = self.current()
+        cdef uint32_t version = mapping.s.header.notes_version
+        shm_begin(&r, SHM_OP_NOTES)
+        self.run(&r)
+        self.announced = frozenset(unpack_targets(r.out.data, r.out.size))
+        shm_out_end(&r.out)
+        self.announced_in = mapping if mapping is self.mapping else None
+        self.announced_version, self.announced_until = version, r.until
+        return 0
+
+    # For the command and for tests
+
+    def retire(self):
+        """Remove the segment; its clients go over to a new one when they next use it."""
+        cdef request_t r
+        cdef Mapping mapping = self.current()
+        shm_begin(&r, SHM_OP_RETIRE)
+        self.carry_out(mapping, &r)
+        self.renew(mapping)
+
+    def check(self):
+        """What is wrong with the segment, None where every invariant holds."""
+        cdef request_t r
+        shm_begin(&r, SHM_OP_CHECK)
+        self.run(&r)
+        return None if r.wrong == NULL else r.wrong.decode()
+
+    def describe(self):
+        """What the segment holds, in numbers by name."""
+        cdef request_t r
+        cdef description_t* d = &r.description
+        shm_begin(&r, SHM_OP_DESCRIBE)
+        self.run(&r)
+        found = {
+            "messages_pending": d.pending, "channels": d.channels, "groups": d.groups,
+            "memberships": d.memberships, "listeners": d.notes, "recoveries": d.recoveries,
+            "clients": d.clients, "clients_elsewhere": d.living, "readers_waiting": d.waiting[0],
+            "senders_waiting": d.waiting[1], "born": d.born,
+        }
+        for number, name in enumerate(("message", "group", "wait")):
+            found[f"{name}_memory"] = d.size[number]
+            found[f"{name}_memory_granted"] = d.granted[number]
+            found[f"{name}_memory_used"] = d.used[number]
+        return found
+
+
+cdef class Bell:
+    """A FIFO by which the sleepers of one event loop are woken; ``fileno`` is to be watched."""
+
+    cdef Mapping mapping
+    cdef Segment segment
+    cdef uint32_t client
+    cdef uint64_t identity
+    cdef int fd
+    cdef str path
+    cdef dict sleepers
+    cdef object __weakref__
+
+    def __init__(self, Segment segment not None):
+        self.fd = -1
+        self.client = NOBODY
+        self.sleepers = {}
+        self.segment = segment
+        while self.client == NOBODY:
+            self.open(segment, segment.current())
+
+    cdef int open(self, Segment segment, Mapping mapping) except -1:
+        self.identity = drawn()
+        self.path = f"{segment.path}.{self.identity:016x}"
+        os.mkfifo(self.path, 0o600)
+        self.fd = os.open(self.path, os.O_RDWR | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
+        try:
+            self.client = segment.joined(mapping, self.identity, 1)
+        finally:
+            if self.client == NOBODY:
+                self.unlink()
+                self.close()
+        if self.client == NOBODY:
+            segment.renew(mapping)
+        else:
+            self.mapping = mapping
+        return 0
+
+    cdef int unlink(self) except -1:
+        try:
+            os.unlink(self.path)
+        except OSError:
+            pass  # it was removed with the segment, or by whoever took us for dead
+        return 0
+
+    def fileno(self):
+        return self.fd
+
+    def is_current(self):
+        """Whether its segment is still the layer's."""
+        return self.mapping is not None and self.mapping is self.segment.mapping
+
+    def woken(self, bint tend):
+        """The sleepers that were woken since they registered; all of them once the segment was
+        removed. With ``tend`` those of others who died are looked after."""
+        cdef request_t r
+        cdef int result
+        cdef uint32_t* refs
+        if self.mapping is None:
+            return []
+        try:
+            os.read(self.fd, 65536)
+        except BlockingIOError:
+            pass
+        shm_begin(&r, SHM_OP_WOKEN)
+        r.client, r.tend = self.client, tend
+        result = self.segment.carry_out(self.mapping, &r)
+        try:
+            if result == SHM_RETIRED:
+                self.segment.renew(self.mapping)
+                return list(self.sleepers.values())
+            if result != SHM_OK:
+                raise self.segment.failure(self.mapping, result)
+            refs = <uint32_t*>r.out.data
+            found = [self.sleepers.get(refs[n]) for n in range(r.out.size // sizeof(uint32_t))]
+            return [sleeper for sleeper in found if sleeper is not None]
+        finally:
+            shm_out_end(&r.out)
+
+    def leave(self):
+        """Be no client any more. The descriptor stays open, since the loop may be watching it."""
+        cdef request_t r
+        cdef Mapping mapping = self.mapping
+        self.mapping = None
+        if mapping is None or mapping.s.pid != getpid():
+            return
+        self.unlink()
+        shm_begin(&r, SHM_OP_QUIT)
+        r.client = self.client
+        self.segment.carry_out(mapping, &r)
+
+    def close(self):
+        """Close the descriptor, which nobody may watch any more."""
+        fd, self.fd = self.fd, -1
+        if fd >= 0:
+            os.close(fd)
+
+
+include "shm_values.pxi"
+
+
+def crash_at(int64_t step):
+    """Die at the store with this number, in the test build; 0 for none. Begins to count anew."""
+    shm_set_crash(step)
+
+
+def steps():
+    """The stores since ``crash_at``, in the test build; else 0."""
+    return shm_count_steps()
