@@ -10,13 +10,13 @@ from typing import Any, NamedTuple, TypeVar
 from channels import codec, names
 from channels._speedups import resp
 from channels.exceptions import InvalidStoredMessage, LayerUnavailable
-from channels.layers.base import BaseChannelLayer
 from channels.layers.entries import Stored
 from channels.layers.redis.connection import NotDone
 from channels.layers.redis.hosts import parse_hosts
 from channels.layers.redis.listening import Part, RedisListening
 from channels.layers.redis.scripts import EVICT, EXISTS, FREED, PUSH, RETURN
 from channels.layers.redis.shards import Shard, Topology
+from channels.layers.sealing import SealedChannelLayer
 from channels.layers.waiting import Listening, Waiter
 
 __all__ = ["RedisQueues"]
@@ -62,7 +62,7 @@ class Taken(NamedTuple):
         return bytes([entry[0] | _WAITED_FOR]) + entry[1:] if self.waited_for else entry
 
 
-class RedisQueues(BaseChannelLayer):
+class RedisQueues(SealedChannelLayer):
     """Sending, and receiving without waiting. See ``RedisChannelLayer`` for the arguments."""
 
     def __init__(
@@ -85,6 +85,7 @@ class RedisQueues(BaseChannelLayer):
             group_expiry,
             capacity,
             channel_capacity,
+            symmetric_encryption_keys=symmetric_encryption_keys,
             message_limit=message_limit,
             drop_rate=drop_rate,
         )
