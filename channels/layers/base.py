@@ -184,15 +184,9 @@ class BaseChannelLayer(Blocking):
 
         Raises ``TypeError`` for any other pattern.
         """
-        if not isinstance(pattern, str) or pattern[-1:] not in {"?", "!"}:
-            raise TypeError(
-                f"the pattern of a new channel must end with '?' or '!', not {pattern!r}"
-            )
-        while True:
-            name = pattern + names.random_part()
-            names.check_channel_name(name)
-            if not self._exists(name):
-                return name
+        while self._exists(name := self._drawn(pattern)):
+            pass
+        return name
 
     def wait_for_room(self, channel: str, timeout: float | None = None) -> bool:
         """Block until a send to ``channel`` may succeed.
@@ -387,6 +381,16 @@ class BaseChannelLayer(Blocking):
         self._blocked = {}
         self._announced = {}
         self._drops = DropCounter()
+
+    def _drawn(self, pattern: str) -> str:
+        """A name that follows ``pattern`` and may exist already."""
+        if not isinstance(pattern, str) or pattern[-1:] not in {"?", "!"}:
+            raise TypeError(
+                f"the pattern of a new channel must end with '?' or '!', not {pattern!r}"
+            )
+        name = pattern + names.random_part()
+        names.check_channel_name(name)
+        return name
 
     def _address(self, channel: str) -> tuple[str, tuple[str, ...]]:
         """The queue of a channel that is sent to, and its targets.

@@ -24,8 +24,9 @@ from channels.layers.waiting import Listening, Waiter
 
 __all__ = ["RedisWaits", "unblock"]
 
-#: Seconds until CLIENT UNBLOCK is sent again where it came before the command that it is to end.
-_AGAIN = 0.01
+#: Seconds until CLIENT UNBLOCK is sent again where it came before the command that it is to end, at
+#: first and at last.
+_SOON, _LATER = 0.0005, 0.01
 
 
 def unblock(connection: Connection) -> bytes:
@@ -138,32 +139,51 @@ class Commands:
     def end(self) -> list[tuple[Shard, Reply]]:
         """Have no command blocked any more; what they gave in the last moment."""
         found = []
+        pause = 0.0
         while self.blocked:
-            descriptor, (shard, connection, _) = next(iter(self.blocked.items()))
             try:
-                self._end(connection)
+                ready = [descriptor for descriptor, _ in self._poll.poll(pause * 1000)]
+                for descriptor in ready:
+                    if descriptor in self.blocked:
+                        found.append((self.blocked[descriptor].shard, self._reply(descriptor)))
+                    else:
+                        self._wakeup.clear()
+                self._unblock()
             except BaseException:
-                self._forget(descriptor)
-                connection.close()
+                self._close()
                 raise
-            reply = self._reply(descriptor)
+            pause = min(pause * 2 or _SOON, _LATER)
+        for shard, reply in found:
             if isinstance(reply, LayerUnavailable):
                 shard.failed(reply)
-            elif reply is not None:
-                found.append((shard, reply))
-        return found
+        return [one for one in found if one[1] is not None and not isinstance(one[1], Exception)]
 
-    def _end(self, connection: Connection) -> None:
-        """Return once the reply of a command begins to come."""
-        poll = select.poll()
-        poll.register(connection, select.POLLIN)
-        frame = unblock(connection)
-        try:
-            while not poll.poll(0):
-                connection.endpoint.call(frame)
-                poll.poll(_AGAIN * 1000)
-        except LayerUnavailable:
-            connection.close()
+    def _unblock(self) -> None:
+        """Tell the servers to end the commands, all before any of them answers."""
+        asked = []
+        for descriptor, blocked in list(self.blocked.items()):
+            try:
+                other = blocked.connection.endpoint.take()
+                other.write(unblock(blocked.connection))
+                asked.append((descriptor, other))
+            except LayerUnavailable as error:
+                self._give_up(descriptor, error)
+        for descriptor, other in asked:
+            try:
+                other.read()
+                other.endpoint.give_back(other)
+            except LayerUnavailable as error:
+                self._give_up(descriptor, error)
+
+    def _give_up(self, descriptor: int, error: LayerUnavailable) -> None:
+        """Close a connection whose command nobody can end."""
+        shard, connection, _ = self._forget(descriptor)
+        shard.failed(error)
+        connection.close()
+
+    def _close(self) -> None:
+        for descriptor in list(self.blocked):
+            self._forget(descriptor).connection.close()
 
 
 class RedisWaits(RedisQueues):

@@ -218,6 +218,11 @@ class Endpoint:
         connection.used_at = time.monotonic()
         self._idle.append(connection)
 
+    def give_back_unblocked(self, connection: Connection) -> None:
+        """The same for a connection that an event loop has used."""
+        self._set_timeouts(connection.sock)
+        self.give_back(connection)
+
     def close(self) -> None:
         """Close the idle connections."""
         while self._idle:

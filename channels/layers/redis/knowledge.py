@@ -98,6 +98,15 @@ class RedisKnowledge(RedisQueues):
         if eviction and queue in evictions:
             evictions[queue] = eviction
 
+    def _followed(self, shard: Shard) -> tuple[str, ...]:
+        """The queues of a shard whose evictions are followed."""
+        return tuple(self._states[shard].evictions)
+
+    def _known_generations(self, shard: Shard) -> tuple[object, ...]:
+        """What is known of a shard, to be compared."""
+        state = self._states[shard]
+        return state.generation, dict(state.evictions)
+
     # Listeners
 
     def _listeners(self) -> tuple[Shard, bytes]:

@@ -1,15 +1,32 @@
 """``RedisChannelLayer``, put together from its parts."""
 
+import asyncio
+import functools
+import importlib
 import re
 from collections.abc import Collection, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from channels import codec
+from channels.layers.entries import Delivery, Received
 from channels.layers.redis.blocking import RedisWaits
 from channels.layers.redis.groups import RedisGroups
 from channels.layers.redis.knowledge import RedisKnowledge
+from channels.layers.redis.session import Session
+
+if TYPE_CHECKING:
+    from twisted.internet.defer import Deferred
 
 __all__ = ["RedisChannelLayer"]
+
+#: Entries that one receive of an interface server takes at most.
+_DELIVERIES = 100
+
+
+@functools.cache
+def _twisted() -> Any:
+    """The Twisted part; a process that never asks for it never loads Twisted."""
+    return importlib.import_module("channels.layers.redis.twisted")
 
 
 class RedisChannelLayer(RedisWaits, RedisGroups, RedisKnowledge):
@@ -54,21 +71,63 @@ class RedisChannelLayer(RedisWaits, RedisGroups, RedisKnowledge):
             message_limit=message_limit,
             drop_rate=drop_rate,
         )
+        self._start()
+
+    def _start(self) -> None:
         self._start_waits()
         self._start_groups()
         self._start_knowledge()
+        self._reactor_session: Session | None = None
+        self._asyncio_sessions: dict[asyncio.AbstractEventLoop, Session] = {}
 
     def close(self) -> None:
         """Close the connections; the next use makes new ones."""
+        session, self._reactor_session = self._reactor_session, None
+        if session is not None:
+            self._kept_fresh = False
+            session.loop.soon(session.close)
         while self._wakeups:
             self._wakeups.pop().close()
         super().close()
 
     def _after_fork(self) -> None:
         super()._after_fork()
-        self._start_waits()
-        self._start_groups()
-        self._start_knowledge()
+        self._start()
+
+    # Twisted and asyncio
+
+    def receive_twisted(self, channels: Collection[str]) -> "Deferred[Received]":
+        """``receive`` that blocks, as a Deferred."""
+        deferred: Deferred[Received] = _twisted().receive(self, channels)
+        return deferred
+
+    def receive_deliveries_twisted(self, channels: Collection[str]) -> "Deferred[list[Delivery]]":
+        """At least one delivery, or none where a flush, ``interrupt`` or a generation woke it."""
+        deferred: Deferred[list[Delivery]] = _twisted().receive_deliveries(
+            self, channels, _DELIVERIES
+        )
+        return deferred
+
+    def send_twisted(self, channel: str, message: dict[str, Any]) -> "Deferred[None]":
+        """``send`` as a Deferred."""
+        deferred: Deferred[None] = _twisted().send(self, channel, message)
+        return deferred
+
+    def new_channel_twisted(self, pattern: str) -> "Deferred[str]":
+        """``new_channel`` as a Deferred."""
+        deferred: Deferred[str] = _twisted().new_channel(self, pattern)
+        return deferred
+
+    def room_twisted(self, channel: str) -> "Deferred[None]":
+        """Fires when a send to ``channel`` may succeed; may be cancelled."""
+        deferred: Deferred[None] = _twisted().room(self, channel)
+        return deferred
+
+    async def receive_async(self, channels: Collection[str]) -> Received:
+        """``receive`` that blocks, as a coroutine; cancelling it loses no message."""
+        receive = importlib.import_module("channels.layers.redis.asynchronous").receive
+        received: Received = await receive(self, channels)
+        return received
 
     def __str__(self) -> str:
         hosts = ", ".join(endpoint.text for endpoint in self.topology.endpoints())

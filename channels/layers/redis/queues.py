@@ -19,7 +19,7 @@ from channels.layers.redis.shards import Shard, Topology
 from channels.layers.sealing import SealedChannelLayer
 from channels.layers.waiting import Listening, Waiter
 
-__all__ = ["RedisQueues"]
+__all__ = ["PUSHED_FROM", "RedisQueues", "Taken"]
 
 T = TypeVar("T")
 
@@ -34,7 +34,7 @@ _KEPT = 10_000
 _WAITED_FOR = 0x80
 
 #: Offset of an entry's number of targets, behind version and deadline.
-_TARGETS = 9
+PUSHED_FROM = 9
 
 
 class Taken(NamedTuple):
@@ -56,9 +56,9 @@ class Taken(NamedTuple):
             entry = bytes([entry[0] ^ _WAITED_FOR]) + entry[1:]
         return cls(queue, *codec.unpack_envelope(entry), waited_for)
 
-    def rest(self) -> bytes:
-        """The entry without its first target."""
-        entry = codec.pack_envelope(self.body, self.deadline, self.targets[1:])
+    def packed(self, first: int = 0) -> bytes:
+        """The entry as it was, without the targets before ``first``."""
+        entry = codec.pack_envelope(self.body, self.deadline, self.targets[first:])
         return bytes([entry[0] | _WAITED_FOR]) + entry[1:] if self.waited_for else entry
 
 
@@ -118,7 +118,7 @@ class RedisQueues(SealedChannelLayer):
     # Sending
 
     def _push(self, queue: str, targets: tuple[str, ...], body: bytes) -> bool:
-        tail = codec.pack_envelope(body, 0, targets)[_TARGETS:]
+        tail = codec.pack_envelope(body, 0, targets)[PUSHED_FROM:]
         shards = self.topology.all_from(queue)
         if len(shards) == 1:
             frame = resp.bulk(self._push_head(queue, shards[0], True), tail)
@@ -255,7 +255,7 @@ class RedisQueues(SealedChannelLayer):
         if taken.deadline <= shard.endpoint().now() and self._is_expired(shard, taken):
             return None
         if single and len(taken.targets) > 1:
-            self._follow_up(shard, taken, self._return_frame(shard, queue, [taken.rest()]))
+            self._follow_up(shard, taken, self._return_frame(shard, queue, [taken.packed(1)]))
             return queue, taken.targets[:1], taken.body
         if taken.waited_for:
             self._follow_up(shard, taken, self._freed_frame(shard, queue))

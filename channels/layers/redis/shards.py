@@ -15,7 +15,7 @@ from channels.layers.redis.hosts import Address
 from channels.layers.redis.ring import Ring
 from channels.outage import Backoff
 
-__all__ = ["Replies", "Shard", "Topology", "is_normal"]
+__all__ = ["NOTHING_DONE", "Replies", "Shard", "Topology", "is_normal"]
 
 #: What the commands of a shard gave, or why they gave nothing.
 Replies = list[Reply] | LayerUnavailable
@@ -28,12 +28,12 @@ _LONGEST_REST = 2.0
 
 
 #: Errors that a server replies before it does anything, and that may be gone at another try.
-_NOTHING_DONE = {"NOSCRIPT", "MOVED", "ASK", "TRYAGAIN", "CLUSTERDOWN", "READONLY", "LOADING"}
+NOTHING_DONE = {"NOSCRIPT", "MOVED", "ASK", "TRYAGAIN", "CLUSTERDOWN", "READONLY", "LOADING"}
 
 
 def _again(shard: "Shard", frame: bytes, error: resp.ReplyError) -> Reply:
     """Repeat a command of many that failed by itself."""
-    if str(error).partition(" ")[0] not in _NOTHING_DONE:
+    if str(error).partition(" ")[0] not in NOTHING_DONE:
         raise shard.endpoint().refused(error)
     return shard.call(frame)
 

@@ -3,32 +3,14 @@
 from collections.abc import Callable
 from typing import Any
 
-from channels.layers.conformance.blocking import BlockingConformance
-from channels.layers.conformance.concurrency import ConcurrencyConformance
-from channels.layers.conformance.expiry import ExpiryConformance
-from channels.layers.conformance.flush import FlushConformance
-from channels.layers.conformance.groups import GroupConformance
-from channels.layers.conformance.messages import MessageConformance
-from channels.layers.conformance.queues import QueueConformance
-from channels.layers.conformance.room import RoomConformance
-from channels.layers.conformance.statistics import StatisticsConformance
+from channels.layers.conformance import ChannelLayerConformance
 from channels.layers.redis import RedisChannelLayer
 from tests.layers.redis.lent import fresh_prefix, lent_servers
 from tests.reactor import in_reactor
 
 
-class TestOneServer(
-    MessageConformance,
-    QueueConformance,
-    RoomConformance,
-    GroupConformance,
-    ExpiryConformance,
-    FlushConformance,
-    StatisticsConformance,
-    BlockingConformance,
-    ConcurrencyConformance,
-):
-    """Every demand of the kit on plain and blocking calls."""
+class TestOneServer(ChannelLayerConformance):
+    """Every demand of the kit."""
 
     servers = 1
     new_channel_names = 2_000

@@ -1,0 +1,347 @@
+"""A layer in an event loop: commands on one connection for each shard, blocking pops on others.
+
+Nothing blocks here; connections are made in threads. ``twisted`` and ``asynchronous`` say which
+loop it is.
+"""
+
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from channels import codec
+from channels._speedups import resp
+from channels.exceptions import LayerUnavailable
+from channels.layers.redis.connection import Connection, Endpoint, NotDone, Reply
+from channels.layers.redis.listening import BLOCK_SECONDS
+from channels.layers.redis.queues import PUSHED_FROM
+from channels.layers.redis.shards import NOTHING_DONE, Shard
+from channels.layers.redis.streams import Answer, Cancellable, Loop, Stream
+from channels.layers.redis.tasks import Outcome
+
+if TYPE_CHECKING:
+    from channels.layers.redis.layer import RedisChannelLayer
+    from channels.layers.redis.waits import Receive
+
+__all__ = ["Command", "Session"]
+
+#: Seconds until CLIENT UNBLOCK is sent again where it came before the command that it is to end.
+_AGAIN = 0.01
+
+#: Seconds between two looks at what is overdue, and at generations and listeners.
+_LOOK = 5.0
+
+#: The reply of a command that has none yet.
+_NONE_YET = object()
+
+
+class Link:
+    """The commands to one shard: pipelined on a connection that is made when first needed."""
+
+    def __init__(self, session: "Session", shard: Shard) -> None:
+        self.stream: Stream | None = None
+        self._session = session
+        self._shard = shard
+        self._waiting: list[tuple[bytes, Answer]] = []
+        self._connecting = False
+
+    def send(self, frame: bytes, answer: Answer) -> None:
+        """Send a command now, or once there is a connection."""
+        if self.stream is not None:
+            self.stream.send(frame, answer)
+            return
+        self._waiting.append((frame, answer))
+        if not self._connecting:
+            self._connecting = True
+            self._session.loop.in_thread(self._shard.take, self._connected)
+
+    def _connected(self, result: Connection | Exception) -> None:
+        self._connecting = False
+        waiting, self._waiting = self._waiting, []
+        if isinstance(result, Exception):
+            failure = self._session.failed(self._shard, result)
+            for _, answer in waiting:
+                answer(failure)
+            return
+        self._shard.worked()
+        self.stream = self._session.command_stream(result, self)
+        for frame, answer in waiting:
+            self.stream.send(frame, answer)
+
+    def drop(self, stream: Stream) -> None:
+        """Use ``stream`` no more."""
+        if self.stream is stream:
+            self.stream = None
+
+
+class Command:
+    """A command that blocks in the server, on a connection of its own."""
+
+    def __init__(
+        self,
+        session: "Session",
+        shard: Shard,
+        frame: Callable[[Endpoint], bytes],
+        changed: Callable[[], object],
+    ) -> None:
+        self.shard = shard
+        #: None at the end of its time; ``LayerUnavailable`` where it failed.
+        self.reply: Reply = _NONE_YET
+        self._session = session
+        self._frame = frame
+        self._changed = changed
+        self._stream: Stream | None = None
+        self._timer: Cancellable | None = None
+        self._is_ending = False
+        session.blocking_stream(shard, self._connected)
+
+    @property
+    def is_over(self) -> bool:
+        """Whether ``reply`` is there."""
+        return self.reply is not _NONE_YET
+
+    def end(self) -> None:
+        """Have the reply come soon, whatever it is."""
+        if self.is_over or self._is_ending:
+            return
+        self._is_ending = True
+        if self._stream is None:
+            self._finish(None)  # it was never sent
+        else:
+            self._unblock()
+
+    def _connected(self, result: Stream | Exception) -> None:
+        if isinstance(result, Exception):
+            self._finish(result)
+        elif self._is_ending:
+            self._session.idle(self.shard, result)
+        else:
+            self._stream = result
+            result.send(self._frame(result.connection.endpoint), self._replied)
+
+    def _replied(self, reply: Reply) -> None:
+        stream = self._stream
+        assert stream is not None
+        if stream.is_open:
+            self._session.idle(self.shard, stream)
+        if isinstance(reply, resp.ReplyError):
+            again = self.shard.redirected(reply, 0)
+            reply = None if again else stream.connection.endpoint.refused(reply)
+        self._finish(reply)
+
+    def _finish(self, reply: Reply) -> None:
+        if self.is_over:
+            return
+        if isinstance(reply, Exception):
+            reply = self._session.failed(self.shard, reply)
+        else:
+            self.shard.worked()
+        self.reply = reply
+        self._stream = None
+        if self._timer is not None:
+            self._timer.cancel()
+        self._changed()
+
+    def _unblock(self) -> None:
+        self._timer = None
+        stream = self._stream
+        if stream is None:
+            return
+        frame = resp.pack(("CLIENT", "UNBLOCK", stream.connection.client_id))
+        self._session.send_to(self.shard, stream, frame, self._unblocked)
+
+    def _unblocked(self, reply: Reply) -> None:
+        if self.is_over or self._stream is None:
+            return
+        if isinstance(reply, Exception):
+            self._stream.lose(reply)  # nobody can end it, so it must not pop anything any more
+        elif reply == 0:
+            self._timer = self._session.loop.later(_AGAIN, self._unblock)
+
+
+class Session:
+    """The streams of a layer in one loop. All methods are called in the loop's thread."""
+
+    def __init__(self, layer: "RedisChannelLayer", loop: Loop, is_passing: bool = False) -> None:
+        self.layer = layer
+        #: Whether it ends with the last wait.
+        self.is_passing = is_passing
+        self.loop = loop
+        self._links: dict[Shard, Link] = {}
+        self._idle: dict[Shard, list[Stream]] = {}
+        self._streams: set[Stream] = set()
+        self._look: Cancellable | None = None
+        #: The receives that wait.
+        self.receives: dict[Receive, None] = {}
+
+    # Commands
+
+    def call(self, shard: Shard, frame: bytes, answer: Answer) -> None:
+        """Send a command; ``answer`` gets its reply or a ``LayerUnavailable``."""
+        link = self._links.get(shard)
+        if link is None:
+            link = self._links[shard] = Link(self, shard)
+
+        def replied(reply: Reply) -> None:
+            if type(reply) is resp.ReplyError:
+                self._refused(shard, frame, reply, answer)
+            else:
+                answer(reply)
+
+        link.send(frame, replied)
+
+    def ask(self, shard: Shard, frame: bytes) -> Outcome[Reply]:
+        """The same for coroutines."""
+        outcome: Outcome[Reply] = Outcome()
+        self.call(shard, frame, outcome.resolve)
+        return outcome
+
+    def _refused(self, shard: Shard, frame: bytes, error: resp.ReplyError, answer: Answer) -> None:
+        """Send a command again where nothing was done, in a thread that may follow elsewhere."""
+        code = str(error).partition(" ")[0]
+        link = self._links[shard]
+        if code not in NOTHING_DONE:
+            endpoint = link.stream.connection.endpoint if link.stream else shard.endpoint()
+            answer(endpoint.refused(error))
+            return
+        if code != "NOSCRIPT" and link.stream is not None:
+            link.stream.lose(ConnectionResetError(str(error)))
+        self.loop.in_thread(lambda: shard.call(frame), answer)
+
+    def send_to(self, shard: Shard, beside: Stream, frame: bytes, answer: Answer) -> None:
+        """Send a command to the server that ``beside`` is connected to."""
+        link = self._links.get(shard)
+        stream = None if link is None else link.stream
+        if stream is not None and stream.connection.endpoint is beside.connection.endpoint:
+            stream.send(frame, answer)
+        else:
+            endpoint = beside.connection.endpoint
+            self.loop.in_thread(lambda: endpoint.call(frame), answer)
+
+    # Streams
+
+    def command_stream(self, connection: Connection, link: Link) -> Stream:
+        """The stream over a new connection."""
+
+        def lost(stream: Stream) -> None:
+            link.drop(stream)
+            self._streams.discard(stream)
+
+        return self._opened(Stream(self.loop, connection, lost))
+
+    def blocking_stream(self, shard: Shard, answer: Callable[[Any], object]) -> None:
+        """Call ``answer`` with an idle stream for a blocking command, or with a failure."""
+        idle = self._idle.get(shard)
+        if idle:
+            answer(idle.pop())
+            return
+
+        def connected(result: Connection | Exception) -> None:
+            if isinstance(result, Exception):
+                answer(result)
+            else:
+                answer(self._opened(Stream(self.loop, result, self._lost_idle)))
+
+        self.loop.in_thread(shard.take, connected)
+
+    def idle(self, shard: Shard, stream: Stream) -> None:
+        """Keep a stream for the next blocking command."""
+        self._idle.setdefault(shard, []).append(stream)
+
+    def _lost_idle(self, stream: Stream) -> None:
+        self._streams.discard(stream)
+        for streams in self._idle.values():
+            if stream in streams:
+                streams.remove(stream)
+
+    def _opened(self, stream: Stream) -> Stream:
+        self._streams.add(stream)
+        if self._look is None:
+            self._look = self.loop.later(_LOOK, self._look_around)
+        return stream
+
+    def failed(self, shard: Shard, error: Exception) -> Exception:
+        """Note a failure of a shard."""
+        if isinstance(error, LayerUnavailable):
+            shard.failed(error)
+        return error
+
+    def close(self) -> None:
+        """Close every stream."""
+        if self._look is not None:
+            self._look.cancel()
+            self._look = None
+        for stream in list(self._streams):
+            stream.lose(ConnectionResetError("the layer was closed"))
+
+    def release(self) -> None:
+        """Leave the loop; idle connections go back to the pool."""
+        for stream in list(self._streams):
+            if stream.is_idle:
+                stream.release()
+                self._streams.discard(stream)
+        self._idle.clear()
+        self._links.clear()
+        self.close()
+
+    # Looking around
+
+    def _look_around(self) -> None:
+        """Give up what is overdue, and learn generations and listeners."""
+        self._look = self.loop.later(_LOOK, self._look_around)
+        now = time.monotonic()
+        for stream in list(self._streams):
+            patience = BLOCK_SECONDS + stream.connection.endpoint.timeout
+            if not stream.is_idle and now - stream.since > patience:
+                stream.lose(TimeoutError())
+        for shard in self._links:
+            self._learn_generation(shard)
+        shard, key = self.layer._listeners()
+        if shard in self._links:
+            self.call(shard, resp.pack(("HVALS", key)), self._learn_listeners)
+
+    def _learn_generation(self, shard: Shard) -> None:
+        queues = self.layer._followed(shard)
+
+        def learnt(reply: Reply) -> None:
+            if isinstance(reply, Exception):
+                return
+            before = self.layer._known_generations(shard)
+            self.layer._checked(shard, queues, reply)
+            if before[0] and self.layer._known_generations(shard) != before:
+                for receive in list(self.receives):
+                    receive.wake()
+
+        self.call(shard, self.layer._check_frame(shard, queues), learnt)
+
+    def _learn_listeners(self, reply: Reply) -> None:
+        if not isinstance(reply, Exception):
+            self.layer._note_listeners(self.layer._listeners()[0], reply)
+
+    # Sending
+
+    def push(self, queue: str, targets: tuple[str, ...], body: bytes, answer: Answer) -> None:
+        """Append an entry; ``answer`` gets whether there was room, or a failure."""
+        tail = codec.pack_envelope(body, 0, targets)[PUSHED_FROM:]
+        shards = self.layer.topology.all_from(queue)
+        if len(shards) > 1:
+            shards = tuple(self.layer._shards_to_push(queue, shards))
+        self._push(queue, tail, list(shards), None, answer)
+
+    def _push(
+        self, queue: str, tail: bytes, shards: list[Shard], outcome: Reply, answer: Answer
+    ) -> None:
+        """Try the shards one after the other; ``outcome`` is what came of those before."""
+        if not shards:
+            answer(outcome)
+            return
+        shard = shards.pop(0)
+
+        def pushed(reply: Reply) -> None:
+            if isinstance(reply, NotDone) or (reply == 0 and not isinstance(reply, Exception)):
+                known = outcome if isinstance(reply, NotDone) and outcome == 0 else reply
+                self._push(queue, tail, shards, known, answer)
+            else:
+                answer(reply)
+
+        frame = resp.bulk(self.layer._push_head(queue, shard, not shards), tail)
+        self.call(shard, frame, pushed)

@@ -1,0 +1,153 @@
+"""Connections in an event loop, whichever that is: commands leave at once, replies come in order.
+
+No byte is waited for in here. ``Loop`` is what Twisted's reactor and asyncio's loop have in common.
+"""
+
+import ssl
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from channels._speedups import resp
+from channels.exceptions import LayerUnavailable
+from channels.layers.redis.connection import Connection, Reply
+
+__all__ = ["Answer", "Cancellable", "Loop", "Stream"]
+
+#: Called with a reply of the server, which may be an error that it replied, or with the failure
+#: that is why none will come.
+Answer = Callable[[Reply], object]
+
+#: What a socket that does not block raises where it would.
+_NOT_YET = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
+
+#: Bytes that are waiting to be written before the server counts as dead.
+_MOST_WAITING = 256 * 1024 * 1024
+
+
+class Cancellable(Protocol):
+    """A call that was put off."""
+
+    def cancel(self) -> object:
+        """Have it not happen."""
+
+
+class Loop(Protocol):
+    """An event loop."""
+
+    def watch(self, stream: "Stream") -> None:
+        """Call ``stream.readable()`` when it is."""
+
+    def unwatch(self, stream: "Stream") -> None:
+        """Call neither that nor ``writable`` any more."""
+
+    def watch_writes(self, stream: "Stream", watch: bool) -> None:
+        """Call ``stream.writable()`` when it is, or no longer."""
+
+    def later(self, seconds: float, function: Callable[[], object]) -> Cancellable:
+        """Call a function after some time."""
+
+    def soon(self, function: Callable[[], object]) -> None:
+        """Call a function in the loop; may itself be called by any thread."""
+
+    def in_thread(self, function: Callable[[], Any], done: Callable[[Any], object]) -> None:
+        """Call a function that blocks in a thread, and ``done`` in the loop.
+
+        ``done`` gets what it returned or raised.
+        """
+
+
+class Stream:
+    """A connection whose replies go to the callbacks of its commands."""
+
+    __slots__ = ("_answers", "_loop", "_out", "connection", "is_open", "lost", "reader", "since")
+
+    def __init__(self, loop: Loop, connection: Connection, lost: Callable[["Stream"], object]):
+        self.connection = connection
+        self.is_open = True
+        #: Called when the connection is gone.
+        self.lost = lost
+        #: Where the loop keeps what it needs for this stream.
+        self.reader: Any = None
+        #: When the oldest command that has no reply was sent, as a ``time.monotonic()``.
+        self.since = 0.0
+        self._loop = loop
+        self._answers: deque[Answer] = deque()
+        self._out = bytearray()
+        connection.sock.setblocking(False)
+        loop.watch(self)
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether no reply is awaited."""
+        return not self._answers
+
+    def send(self, frame: bytes, answer: Answer) -> None:
+        """Write a command; ``answer`` is called with its reply."""
+        if not self.is_open:
+            answer(LayerUnavailable(f"the connection to {self.connection.endpoint.text} is gone"))
+            return
+        if not self._answers:
+            self.since = time.monotonic()
+        self._answers.append(answer)
+        if self._out:
+            self._out += frame
+            if len(self._out) > _MOST_WAITING:
+                self.lose(TimeoutError())
+            return
+        try:
+            sent = self.connection.sock.send(frame)
+        except _NOT_YET:
+            sent = 0
+        except OSError as error:
+            self.lose(error)
+            return
+        if sent < len(frame):
+            self._out += memoryview(frame)[sent:]
+            self._loop.watch_writes(self, True)
+
+    def writable(self) -> None:
+        """Write on."""
+        try:
+            sent = self.connection.sock.send(self._out)
+        except _NOT_YET:
+            return
+        except OSError as error:
+            self.lose(error)
+            return
+        del self._out[:sent]
+        if not self._out:
+            self._loop.watch_writes(self, False)
+
+    def readable(self) -> None:
+        """Hand out the replies that are complete."""
+        answers = self._answers
+        try:
+            while self.is_open and (reply := self.connection.arrived()) is not False:
+                if not answers:
+                    raise ConnectionResetError("the server sent what nobody asked for")
+                answer = answers.popleft()
+                if answers:
+                    self.since = time.monotonic()
+                answer(reply)
+        except (OSError, resp.ProtocolError) as error:
+            self.lose(error)
+
+    def lose(self, error: Exception) -> None:
+        """Close it; the callbacks that wait get the failure."""
+        if not self.is_open:
+            return
+        self.is_open = False
+        self._loop.unwatch(self)
+        failure = self.connection.lost(error)
+        self.lost(self)
+        answers, self._answers = self._answers, deque()
+        for answer in answers:
+            answer(failure)
+
+    def release(self) -> None:
+        """Give an idle connection back to those who block."""
+        self.is_open = False
+        self._loop.unwatch(self)
+        self.connection.endpoint.give_back_unblocked(self.connection)
