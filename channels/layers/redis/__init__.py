@@ -7,12 +7,13 @@ topology (``shards``):
 
 - ``Shard(number, prefix, stats_prefix)``. ``endpoint()`` gives the ``Endpoint`` (``connection``),
   the server that the shard is on now with its idle connections; several shards may give the same
-  one. ``redirected(error, attempt)`` is called with each error that a server replies before it did
-  anything (``MOVED``, ``READONLY``...), and says whether to ask ``endpoint()`` again; ``call`` is
-  there to be overridden where a command needs more than that, such as ``ASKING``. Standalone
-  servers: the endpoint never changes. Sentinel: ``endpoint`` looks the master up, ``redirected``
-  looks again. Cluster: a fixed number of shards, whose prefixes hold hash tags such as
-  ``{asgi:07}``, with one endpoint for each master.
+  one. It blocks only while nothing is known. ``located()`` may block, and looks again where
+  ``Endpoint.failures`` has grown. ``redirected(error, attempt)`` is called with each error that a
+  server replies before it did anything (``MOVED``, ``READONLY``...), and says whether to try again;
+  it never blocks. ``call`` is there to be overridden where a command needs more than that, such as
+  ``ASKING``. Standalone servers: the endpoint never changes. Sentinel: ``located`` looks the master
+  up. Cluster: a fixed number of shards, whose prefixes hold hash tags such as ``{asgi:07}``, with
+  one endpoint for each master.
 - ``Topology(shards)``. ``home(queue)`` is the shard of a ``?`` or ``!`` queue and of memberships,
   by consistent hashing; ``all_from(queue)`` are all shards that may hold entries of a queue, which
   for normal channels is every one. ``scatter`` sends to many shards at once, ``scan`` lists keys.

@@ -137,6 +137,7 @@ class Connection:
     def lost(self, error: Exception) -> LayerUnavailable:
         """Close it; what to raise where ``error`` came in an exchange."""
         self.close()
+        self.endpoint.failures += 1
         if isinstance(error, TimeoutError | BlockingIOError | ssl.SSLWantReadError):
             return LayerUnavailable(
                 f"Redis at {self.endpoint.text} did not answer within {self.endpoint.timeout:g} s; "
@@ -164,6 +165,8 @@ class Endpoint:
         #: The identity of the server process; another one has forgotten scripts, and maybe data.
         self.run_id = ""
         self.version: tuple[int, ...] = (0,)
+        #: Connections that broke, or could not be made; who looks servers up looks again then.
+        self.failures = 0
         self._idle: list[Connection] = []
         self._loaded_for = ""
 
@@ -232,10 +235,15 @@ class Endpoint:
 
     def connect(self) -> Connection:
         """A new connection. Blocks; raises ``LayerUnavailable``."""
-        connection = Connection(self, self._socket())
+        try:
+            connection = Connection(self, self._socket())
+        except LayerUnavailable:
+            self.failures += 1
+            raise
         try:
             self._greet(connection)
         except BaseException:
+            self.failures += 1
             connection.close()
             raise
         return connection

@@ -38,6 +38,28 @@ def _again(shard: "Shard", frame: bytes, error: resp.ReplyError) -> Reply:
     return shard.call(frame)
 
 
+def _repeated(shard: "Shard", frames: Sequence[bytes], replies: Replies) -> Replies:
+    """The replies, after those commands were repeated that failed by themselves."""
+    if isinstance(replies, LayerUnavailable):
+        return replies
+    try:
+        return [
+            _again(shard, frame, reply) if type(reply) is resp.ReplyError else reply
+            for frame, reply in zip(frames, replies, strict=True)
+        ]
+    except LayerUnavailable as error:
+        return error
+
+
+def _noted(shard: "Shard", outcome: Replies) -> Replies:
+    """``outcome``, after the shard was told of it."""
+    if isinstance(outcome, LayerUnavailable):
+        shard.failed(outcome)
+    else:
+        shard.worked()
+    return outcome
+
+
 def is_normal(queue: str) -> bool:
     """Whether a queue has neither mark, so that each shard may hold a part of it."""
     return "?" not in queue and not names.is_process_channel(queue)
@@ -65,6 +87,10 @@ class Shard:
     def endpoint(self) -> Endpoint:
         """The server that has the shard now; raises ``LayerUnavailable``."""
         raise NotImplementedError("a shard has to know its server")
+
+    def located(self) -> Endpoint:
+        """``endpoint``, looked up anew where the server may be another one by now. May block."""
+        return self.endpoint()
 
     def redirected(self, error: resp.ReplyError, attempt: int) -> bool:
         """Called with an error that the server replied, before anything was done.
@@ -94,7 +120,7 @@ class Shard:
         """The reply to one command; raises ``LayerUnavailable``, also for an error replied."""
         attempt = 0
         while True:
-            endpoint = self.endpoint()
+            endpoint = self.located()
             reply = endpoint.call(frame)
             if type(reply) is not resp.ReplyError:
                 return reply
@@ -104,7 +130,7 @@ class Shard:
 
     def take(self) -> Connection:
         """A connection for a blocking pop."""
-        return self.endpoint().take()
+        return self.located().take()
 
     # Failures
 
@@ -192,37 +218,44 @@ class Topology:
     # Commands to many shards
 
     def scatter(self, requests: Sequence[tuple[Shard, Sequence[bytes]]]) -> list[Replies]:
-        """Send commands to several shards, and only then wait for any reply."""
-        begun = [self._begin(shard, frames) for shard, frames in requests]
-        return [
-            outcome
-            if isinstance(outcome, LayerUnavailable)
-            else self._finish(outcome, shard, frames)
-            for outcome, (shard, frames) in zip(begun, requests, strict=True)
-        ]
+        """Send commands to several shards, and only then wait for any reply.
 
-    def _begin(self, shard: Shard, frames: Sequence[bytes]) -> Connection | LayerUnavailable:
-        try:
-            connection = shard.take()
-            connection.write(b"".join(frames))
-        except LayerUnavailable as error:
-            shard.failed(error)
-            return error
-        return connection
+        Shards that are on one server share a connection.
+        """
+        outcomes: dict[int, Replies] = {}
+        servers: dict[Endpoint, list[int]] = {}
+        for place, (shard, _) in enumerate(requests):
+            try:
+                servers.setdefault(shard.located(), []).append(place)
+            except LayerUnavailable as error:
+                outcomes[place] = error
+        begun: list[tuple[Connection, list[int]]] = []
+        for endpoint, places in servers.items():
+            try:
+                connection = endpoint.take()
+                connection.write(b"".join(frame for at in places for frame in requests[at][1]))
+                begun.append((connection, places))
+            except LayerUnavailable as error:
+                outcomes |= dict.fromkeys(places, error)
+        for connection, places in begun:
+            outcomes |= self._finish(connection, places, requests)
+        return [_noted(shard, outcomes[place]) for place, (shard, _) in enumerate(requests)]
 
-    def _finish(self, connection: Connection, shard: Shard, frames: Sequence[bytes]) -> Replies:
+    def _finish(
+        self,
+        connection: Connection,
+        places: Sequence[int],
+        requests: Sequence[tuple[Shard, Sequence[bytes]]],
+    ) -> dict[int, Replies]:
+        """Read what was written to one connection; the outcomes of the requests at ``places``."""
+        found: dict[int, Replies] = {}
         try:
-            replies = [connection.read() for _ in frames]
+            for place in places:
+                found[place] = [connection.read() for _ in requests[place][1]]
             connection.endpoint.give_back(connection)
-            replies = [
-                _again(shard, frame, reply) if type(reply) is resp.ReplyError else reply
-                for frame, reply in zip(frames, replies, strict=True)
-            ]
         except LayerUnavailable as error:
-            shard.failed(error)
-            return error
-        shard.worked()
-        return replies
+            found |= {place: error for place in places if place not in found}
+        return {place: _repeated(*requests[place], replies) for place, replies in found.items()}
 
     def scan(self, *kinds: str) -> Iterator[tuple[Shard, list[bytes]]]:
         """The keys of some kinds, in portions; all keys of the layer where none is named.
