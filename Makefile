@@ -13,7 +13,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .PHONY: help
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 $(BIN)/python:
 	@.ci/check-tools $(PYTHON)
@@ -57,6 +57,10 @@ test: servers lint ## Lint, then run every test: compiled, in the browser, and o
 test-full: servers lint ## The same with the slow tests
 	$(BIN)/pytest $(PYTEST_ARGS)
 	CHANNELS_PURE_PYTHON=1 $(BIN)/pytest -m "not compiled_only" $(PYTEST_ARGS)
+
+.PHONY: test-matrix
+test-matrix: servers $(VENV)/.tests-installed ## Test Daphne and workers on different Pythons, and compiled beside pure
+	.ci/test-matrix $(PYTEST_ARGS)
 
 .PHONY: bench
 bench: $(VENV)/.tests-installed ## Compare with the peers, in a virtual environment of its own
