@@ -178,4 +178,17 @@ static inline void shm_heap_postpone(segment_t *s, int heap, uint64_t due) {
     shm_heap_down(s, heap, 0, shm_heap_length(s, heap), item);
 }
 
+/* Move an item to the deadline ``due``, unless its own is sooner. */
+static void shm_heap_hasten(segment_t *s, int heap, uint32_t *agenda, uint64_t due) {
+    uint32_t at = *agenda - 1;
+    if (at >= shm_heap_length(s, heap)) {
+        shm_fault(s);
+        return;
+    }
+    heap_item_t item = s->heap[heap][at];
+    if (item.due <= due) return;
+    item.due = due;
+    shm_heap_up(s, heap, at, item);
+}
+
 #endif

@@ -172,11 +172,18 @@ static inline uint64_t shm_entry_bytes(entry_t *entry, body_t *body) {
     return (uint64_t)body->length + shm_target_bytes(entry) - (uint32_t)entry->position;
 }
 
+/* See that the channel is looked at when its first entry expires, at ``deadline`` or sooner: the
+ * processes that send to it may have different expiries. */
+static int shm_schedule(segment_t *s, channel_t *channel, uint64_t deadline) {
+    if (channel->agenda == 0) return shm_heap_add(s, SHM_MESSAGES, shm_ref(s, channel), deadline);
+    shm_heap_hasten(s, SHM_MESSAGES, &channel->agenda, deadline);
+    return !s->fault;
+}
+
 /* An entry that is yet to be committed; its targets are written by the caller. */
 static entry_t *shm_entry(segment_t *s, channel_t *channel, body_t *body, uint32_t targets,
                           uint32_t target_bytes, uint64_t now, uint64_t deadline) {
-    if (channel->agenda == 0 && !shm_heap_add(s, SHM_MESSAGES, shm_ref(s, channel), deadline))
-        return NULL;
+    if (channel->count == 0 && !shm_schedule(s, channel, deadline)) return NULL;
     entry_t *entry = shm_alloc_message(s, offsetof(entry_t, data) + (uint64_t)target_bytes);
     if (entry == NULL) return NULL;
     PUT(s->header->order, s->header->order + 1);
@@ -277,7 +284,12 @@ static void shm_remove_first(segment_t *s, channel_t *channel, wakes_t *wakes, u
     PUT(body->entries, body->entries - 1);
     shm_body_tidy(s, body);
     shm_feed(s, wakes, now);
-    if (channel->count == 0 && !s->fault) shm_idle_add(s, channel);
+    if (s->fault) return;
+    if (channel->count == 0) {
+        shm_idle_add(s, channel);
+    } else if ((entry = shm_object(s, SHM_MESSAGES, channel->first, SHM_ENTRY)) != NULL) {
+        shm_schedule(s, channel, entry->deadline);
+    }
 }
 
 /* Taking */
