@@ -6,191 +6,34 @@ connection, and its reply read: what it popped in that moment goes back to the f
 """
 
 import math
-import os
-import select
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Mapping, Sequence
 
 from channels._speedups import resp
 from channels.exceptions import LayerUnavailable
 from channels.layers.entries import Stored
-from channels.layers.redis.connection import Connection, Reply
+from channels.layers.redis.commands import Commands
+from channels.layers.redis.connection import Reply
 from channels.layers.redis.listening import BLOCK_SECONDS, Part, RedisListening
 from channels.layers.redis.queues import RedisQueues
 from channels.layers.redis.scripts import LEAVE, ROOM
 from channels.layers.redis.shards import Shard
 from channels.layers.waiting import Listening, Waiter
 
-__all__ = ["RedisWaits", "unblock"]
-
-#: Seconds until CLIENT UNBLOCK is sent again where it came before the command that it is to end, at
-#: first and at last.
-_SOON, _LATER = 0.0005, 0.01
-
-
-def unblock(connection: Connection) -> bytes:
-    """The command, for another connection, that ends the blocking command of ``connection``."""
-    return resp.pack(("CLIENT", "UNBLOCK", connection.client_id))
-
-
-class Wakeup(Waiter):
-    """The pipe of one wait."""
-
-    __slots__ = ("_reading", "_writing")
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._reading, self._writing = os.pipe()
-        os.set_blocking(self._reading, False)
-        os.set_blocking(self._writing, False)
-
-    def fileno(self) -> int:
-        """The descriptor that is readable once it was notified."""
-        return self._reading
-
-    def notify(self) -> bool:
-        """Write to the pipe; takes no lock."""
-        try:
-            os.write(self._writing, b"!")
-        except BlockingIOError:
-            pass  # full of calls that nobody has seen yet
-        return True
-
-    def clear(self) -> None:
-        """Forget the calls so far."""
-        try:
-            os.read(self._reading, 4096)
-        except BlockingIOError:
-            pass
-
-    def close(self) -> None:
-        """Close the pipe."""
-        os.close(self._reading)
-        os.close(self._writing)
-
-
-class Blocked(NamedTuple):
-    """A command that blocks in the server."""
-
-    shard: Shard
-    connection: Connection
-    #: When it is given up, as a ``time.monotonic()``.
-    given_up: float
-
-
-class Commands:
-    """The blocking commands of one wait, by descriptor; one for each shard at most."""
-
-    def __init__(self, wakeup: Wakeup) -> None:
-        self.blocked: dict[int, Blocked] = {}
-        self._wakeup = wakeup
-        self._ready: set[int] = set()
-        self._poll = select.poll()
-        self._poll.register(wakeup, select.POLLIN)
-
-    def start(self, shard: Shard, frame: bytes) -> None:
-        """Send a blocking command."""
-        connection = shard.take()
-        connection.write(frame)
-        patience = BLOCK_SECONDS + connection.endpoint.timeout
-        descriptor = connection.fileno()
-        self.blocked[descriptor] = Blocked(shard, connection, time.monotonic() + patience)
-        self._poll.register(descriptor, select.POLLIN)
-
-    def wait(self, deadline: float) -> None:
-        """Block until a reply comes, or an interruption, or ``deadline``."""
-        earliest = min((one.given_up for one in self.blocked.values()), default=math.inf)
-        left = min(deadline, earliest) - time.monotonic()
-        if left == math.inf:
-            ready = self._poll.poll()
-        else:
-            ready = self._poll.poll(max(0, math.ceil(left * 1000)))
-        self._ready = {descriptor for descriptor, _ in ready}
-        if self._wakeup.fileno() in self._ready:
-            self._wakeup.clear()
-
-    def replies(self) -> Iterator[tuple[Shard, Reply | LayerUnavailable]]:
-        """The replies that are there, or why there will be none."""
-        for descriptor, (shard, connection, given_up) in list(self.blocked.items()):
-            if descriptor in self._ready:
-                yield shard, self._reply(descriptor)
-            elif time.monotonic() > given_up:
-                self._forget(descriptor)
-                yield shard, connection.lost(TimeoutError())
-
-    def _forget(self, descriptor: int) -> Blocked:
-        self._poll.unregister(descriptor)
-        return self.blocked.pop(descriptor)
-
-    def _reply(self, descriptor: int) -> Reply | LayerUnavailable:
-        shard, connection, _ = self._forget(descriptor)
-        try:
-            reply = connection.read()
-        except LayerUnavailable as error:
-            return error
-        connection.endpoint.give_back(connection)
-        if isinstance(reply, resp.ReplyError):
-            if shard.redirected(reply, 0):
-                return None
-            return connection.endpoint.refused(reply)
-        return reply
-
-    def end(self) -> list[tuple[Shard, Reply]]:
-        """Have no command blocked any more; what they gave in the last moment."""
-        found = []
-        pause = 0.0
-        while self.blocked:
-            try:
-                ready = [descriptor for descriptor, _ in self._poll.poll(pause * 1000)]
-                for descriptor in ready:
-                    if descriptor in self.blocked:
-                        found.append((self.blocked[descriptor].shard, self._reply(descriptor)))
-                    else:
-                        self._wakeup.clear()
-                self._unblock()
-            except BaseException:
-                self._close()
-                raise
-            pause = min(pause * 2 or _SOON, _LATER)
-        for shard, reply in found:
-            if isinstance(reply, LayerUnavailable):
-                shard.failed(reply)
-        return [one for one in found if one[1] is not None and not isinstance(one[1], Exception)]
-
-    def _unblock(self) -> None:
-        """Tell the servers to end the commands, all before any of them answers."""
-        asked = []
-        for descriptor, blocked in list(self.blocked.items()):
-            try:
-                other = blocked.connection.endpoint.take()
-                other.write(unblock(blocked.connection))
-                asked.append((descriptor, other))
-            except LayerUnavailable as error:
-                self._give_up(descriptor, error)
-        for descriptor, other in asked:
-            try:
-                other.read()
-                other.endpoint.give_back(other)
-            except LayerUnavailable as error:
-                self._give_up(descriptor, error)
-
-    def _give_up(self, descriptor: int, error: LayerUnavailable) -> None:
-        """Close a connection whose command nobody can end."""
-        shard, connection, _ = self._forget(descriptor)
-        shard.failed(error)
-        connection.close()
-
-    def _close(self) -> None:
-        for descriptor in list(self.blocked):
-            self._forget(descriptor).connection.close()
+__all__ = ["RedisWaits"]
 
 
 class RedisWaits(RedisQueues):
     """The blocking forms of the primitives."""
 
     def _start_waits(self) -> None:
-        self._wakeups: list[Wakeup] = []
+        self._commands: list[Commands] = []
+
+    def close(self) -> None:
+        """Close the connections; the next use makes new ones."""
+        while self._commands:
+            self._commands.pop().close()
+        super().close()
 
     def _await_one(
         self, listening: Listening, deadline: float | None, token: object
@@ -242,9 +85,8 @@ class RedisWaits(RedisQueues):
         an interruption, unless a reply came in that moment; ``token`` is None where interruptions
         do not matter.
         """
-        wakeup = self._wakeups.pop() if self._wakeups else Wakeup()
-        self._blocked[wakeup] = None
-        commands = Commands(wakeup)
+        commands = self._commands.pop() if self._commands else Commands()
+        self._blocked[commands.wakeup] = None
         try:
             first = self._first_reply(commands, frames, deadline, token)
         except BaseException:
@@ -252,14 +94,13 @@ class RedisWaits(RedisQueues):
                 unused(shard, reply)
             raise
         finally:
-            self._blocked.pop(wakeup, None)
+            self._blocked.pop(commands.wakeup, None)
         for shard, reply in commands.end() if commands.blocked else ():
             if first is None:
                 first = shard, reply
             else:
                 unused(shard, reply)
-        wakeup.clear()
-        self._wakeups.append(wakeup)
+        self._commands.append(commands)
         return first
 
     def _first_reply(
@@ -291,10 +132,9 @@ class RedisWaits(RedisQueues):
         Returns the time at which a shard that failed is to be tried again. Raises
         ``LayerUnavailable`` where all fail.
         """
-        busy = {blocked.shard for blocked in commands.blocked.values()}
         retry = math.inf
         for shard, frame in frames.items():
-            if shard in busy:
+            if shard in commands.blocked:
                 continue
             rest = shard.rest() if len(frames) > 1 else 0.0
             if not rest:

@@ -86,8 +86,6 @@ class RedisChannelLayer(RedisWaits, RedisGroups, RedisKnowledge):
         if session is not None:
             self._kept_fresh = False
             session.loop.soon(session.close)
-        while self._wakeups:
-            self._wakeups.pop().close()
         super().close()
 
     def _after_fork(self) -> None:
