@@ -138,7 +138,7 @@ class RedisQueues(SealedChannelLayer):
         in_turn = [*shards[turn:], *shards[:turn]]
         capacity = self.get_capacity(queue)
         usable = [one for one in in_turn if self.topology.capacity_on(one, queue, capacity)]
-        return sorted(usable, key=lambda shard: shard.rest() > 0)
+        return [shard for shard in usable if not shard.rest()] or usable[:1]
 
     def _push_somewhere(self, queue: str, shards: Sequence[Shard], tail: bytes) -> bool:
         """Try the shards one after the other; full where each that answers is."""
@@ -203,8 +203,9 @@ class RedisQueues(SealedChannelLayer):
         parts = listening.parts_in_turn()
         if len(parts) == 1:
             return attempt(parts[0])
-        working = [part for part in parts if not part.shard.rest()]
-        for part in working or parts:
+        for part in parts:
+            if part.shard.rest():
+                continue
             try:
                 found = attempt(part)
             except LayerUnavailable as error:

@@ -4,6 +4,7 @@ See the package for how another topology is put in here.
 """
 
 import functools
+import threading
 import time
 from collections.abc import Iterator, Sequence
 
@@ -23,8 +24,8 @@ Replies = list[Reply] | LayerUnavailable
 #: Keys that one SCAN looks at.
 _SCANNED = 1000
 
-#: Longest rest of a shard that failed, in seconds, before it is tried again where others serve.
-_LONGEST_REST = 2.0
+#: Rests of a shard that failed, in seconds, before it is tried again where others serve.
+_SHORTEST_REST, _LONGEST_REST = 0.1, 2.0
 
 
 #: Errors that a server replies before it does anything, and that may be gone at another try.
@@ -79,8 +80,9 @@ class Shard:
         self.stats_prefix = stats_prefix
         self.epoch_key = self.key("epoch")
         self.global_counts = f"{stats_prefix}global".encode()
-        self._delays = Backoff(0.1, _LONGEST_REST)
+        self._delays = Backoff(_SHORTEST_REST, _LONGEST_REST)
         self._rests_until = 0.0
+        self._trying = threading.Lock()
         #: Why it failed lately; None where it works.
         self.failure: LayerUnavailable | None = None
 
@@ -147,8 +149,27 @@ class Shard:
             self._delays.reset()
 
     def rest(self) -> float:
-        """Seconds for which the shard should be left alone, 0 where it works."""
-        return max(0.0, self._rests_until - time.monotonic()) if self._rests_until else 0.0
+        """Seconds for which a shard beside others should be left alone, 0 where it works.
+
+        When its rest is over, a thread tries it, since that may take seconds in which those who use
+        the others would wait.
+        """
+        if self.failure is None:
+            return 0.0
+        left = self._rests_until - time.monotonic()
+        if left <= 0 and self._trying.acquire(blocking=False):
+            threading.Thread(target=self._try, name="redis-shard", daemon=True).start()
+        return max(_SHORTEST_REST, left)
+
+    def _try(self) -> None:
+        try:
+            endpoint = self.located()
+            endpoint.give_back(endpoint.connect())
+            self.worked()
+        except LayerUnavailable as error:
+            self.failed(error)
+        finally:
+            self._trying.release()
 
 
 class _Standalone(Shard):

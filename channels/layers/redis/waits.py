@@ -162,8 +162,10 @@ class Receive(Wait):
     async def _work(self) -> Any:
         failed_before = False
         while not self._is_over:
-            parts = [part for part in self._listening.parts if not part.shard.rest()]
-            commands = [self._pop(part) for part in parts or self._listening.parts]
+            parts = self._listening.parts
+            if len(parts) > 1:
+                parts = [part for part in parts if not part.shard.rest()] or parts
+            commands = [self._pop(part) for part in parts]
             await self._any_of(commands)
             found = [
                 (command.shard, *await self._more(command))
