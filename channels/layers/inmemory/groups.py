@@ -5,7 +5,7 @@ interface server.
 """
 
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from channels.codec import MAX_TARGETS
 from channels.layers.inmemory.agenda import Agenda
@@ -38,6 +38,10 @@ class Members:
 
     def __contains__(self, local: object) -> bool:
         return local in self._deadlines
+
+    def deadlines(self) -> Mapping[str, float]:
+        """The members, and when their membership ends."""
+        return self._deadlines
 
     def due(self) -> float | None:
         """When the first membership ends."""
@@ -115,9 +119,15 @@ class Groups:
         """The members of ``group``, queue by queue."""
         return list(self._groups.get(group, {}).values())
 
+    def everything(self) -> Iterator[tuple[str, str, Mapping[str, float]]]:
+        """Each group and queue with its members and their deadlines."""
+        for group, queues in self._groups.items():
+            for queue, members in queues.items():
+                yield group, queue, members.deadlines()
+
     def has_member(self, queue: str, local: str) -> bool:
         """Whether a channel is a member of any group."""
-        return any(local in members for members in self._by_queue.get(queue, {}).values())
+        return any(local in members for members in list(self._by_queue.get(queue, {}).values()))
 
     def _tidy(self, members: Members) -> None:
         if not members:

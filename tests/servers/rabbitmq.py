@@ -1,0 +1,149 @@
+"""A private RabbitMQ: its own node, folders, ports and epmd, on loopback addresses only.
+
+Erlang's port mapper outlives the nodes that it serves, so it is started here, in the foreground,
+on a free port, and ended by its id. Debian's ``rabbitmq-server`` changes the user; the script
+behind it is started instead, as whoever runs the tests.
+"""
+
+import os
+import secrets
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from tests.servers.ports import free_port, listens
+from tests.waiting import wait_until
+
+__all__ = ["Broker"]
+
+#: Where the scripts are that start a node without changing the user (Debian's layout).
+SCRIPTS = Path("/usr/lib/rabbitmq/bin")
+
+#: Seconds that a node takes to start on a busy machine, at most.
+START = 60.0
+
+
+class Broker:
+    """One node; ``start`` and ``stop`` may be called again and again."""
+
+    def __init__(self) -> None:
+        self.folder = Path(tempfile.mkdtemp(prefix="rabbitmq-"))
+        self.port = free_port()
+        self._mapper_port = free_port()
+        self._environment = self._make_environment()
+        self._mapper: subprocess.Popen[bytes] | None = None
+        self._node: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        """Where it listens."""
+        return f"amqp://guest:guest@127.0.0.1:{self.port}/%2F"
+
+    @property
+    def pid(self) -> int:
+        """The process of the node itself."""
+        return int(self.folder.joinpath("pid").read_text())
+
+    def start(self) -> None:
+        """Start the node and wait until it takes connections."""
+        if self._mapper is None:
+            self._mapper = self._spawn(["epmd", "-address", "127.0.0.1"])
+            wait_until(lambda: listens(self._mapper_port), START)
+        self.folder.joinpath("pid").unlink(missing_ok=True)
+        self._node = self._spawn([str(SCRIPTS / "rabbitmq-server")])
+        wait_until(lambda: listens(self.port) and self._is_ready(), START)
+
+    def stop(self) -> None:
+        """Shut the node down as an administrator would."""
+        self._end(signal.SIGTERM)
+
+    def kill(self) -> None:
+        """End the node at once."""
+        self._end(signal.SIGKILL)
+
+    def pause(self) -> None:
+        """Stop the node's process; ``resume`` lets it run again."""
+        os.kill(self.pid, signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """Let a paused node run."""
+        os.kill(self.pid, signal.SIGCONT)
+
+    def close(self) -> None:
+        """End everything and remove its files."""
+        if self._node is not None:
+            self._end(signal.SIGKILL)
+        if self._mapper is not None:
+            self._mapper.kill()
+            self._mapper.wait()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def control(self, *arguments: str) -> str:
+        """What ``rabbitmqctl`` says; takes a second or two."""
+        command: Sequence[str] = [str(SCRIPTS / "rabbitmqctl"), "--quiet", *arguments]
+        done = subprocess.run(
+            command, env=self._environment, capture_output=True, text=True, timeout=START
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    def _make_environment(self) -> dict[str, str]:
+        folder = self.folder
+        (folder / "plugins").write_text("[].")
+        (folder / "rabbitmq.conf").write_text(
+            f"listeners.tcp.1 = 127.0.0.1:{self.port}\nlog.file.level = warning\n"
+            "vm_memory_high_watermark.absolute = 2GB\ndisk_free_limit.absolute = 50MB\n"
+        )
+        return {
+            "PATH": os.environ["PATH"],
+            "HOME": str(folder),
+            "LANG": "C.UTF-8",
+            "ERL_EPMD_PORT": str(self._mapper_port),
+            "ERL_EPMD_ADDRESS": "127.0.0.1",
+            "RABBITMQ_NODENAME": f"test-{secrets.token_hex(4)}@localhost",
+            "RABBITMQ_CONF_ENV_FILE": str(folder / "none.conf"),
+            "RABBITMQ_CONFIG_FILE": str(folder / "rabbitmq.conf"),
+            "RABBITMQ_MNESIA_BASE": str(folder / "mnesia"),
+            "RABBITMQ_LOG_BASE": str(folder / "log"),
+            "RABBITMQ_PID_FILE": str(folder / "pid"),
+            "RABBITMQ_ENABLED_PLUGINS_FILE": str(folder / "plugins"),
+            "RABBITMQ_GENERATED_CONFIG_DIR": str(folder / "generated"),
+            "RABBITMQ_DIST_PORT": str(free_port()),
+            # Schedulers that spin for work would take the processor from the tests.
+            "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": (
+                "-kernel inet_dist_use_interface {127,0,0,1} "
+                "+sbwt none +sbwtdcpu none +sbwtdio none"
+            ),
+            "RABBITMQ_CTL_ERL_ARGS": "-kernel inet_dist_use_interface {127,0,0,1}",
+        }
+
+    def _spawn(self, command: Sequence[str]) -> "subprocess.Popen[bytes]":
+        with (self.folder / "output").open("ab") as output:
+            return subprocess.Popen(
+                command,
+                env=self._environment,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                cwd=self.folder,
+            )
+
+    def _end(self, number: int) -> None:
+        node, self._node = self._node, None
+        if node is None:
+            return
+        if node.poll() is None:
+            self.resume()
+            os.kill(self.pid, number)
+        node.wait(START)
+
+    def _is_ready(self) -> bool:
+        """Whether it answers a client, which it does a little later than it listens."""
+        with socket.create_connection(("127.0.0.1", self.port), START) as probe:
+            probe.settimeout(START)
+            probe.sendall(b"AMQP\x00\x00\x09\x01")
+            return probe.recv(1) == b"\x01"
