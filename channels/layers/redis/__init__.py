@@ -22,6 +22,8 @@ A layer class overrides ``_make_topology`` and may add arguments. A server that 
 ``LayerUnavailable``, raised as ``NotDone`` (``connection``) where nothing was stored for certain.
 """
 
+from channels.layers.redis.cluster import RedisClusterChannelLayer
 from channels.layers.redis.layer import RedisChannelLayer
+from channels.layers.redis.sentinel import RedisSentinelChannelLayer
 
-__all__ = ["RedisChannelLayer"]
+__all__ = ["RedisChannelLayer", "RedisClusterChannelLayer", "RedisSentinelChannelLayer"]

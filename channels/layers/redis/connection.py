@@ -356,6 +356,8 @@ _ADVICE = {
     "LOADING": "it is loading its data, and will be there in a moment",
     "MISCONF": "it cannot write its snapshot to disk: give it room, or turn snapshots off",
     "MOVED": "it is part of a cluster: use RedisClusterChannelLayer",
+    "CLUSTERDOWN": "its cluster lacks a master: see that each of them, or a replica, works",
+    "TRYAGAIN": "a slot of its cluster moves to another node, and takes long",
     "CROSSSLOT": "it is part of a cluster: use RedisClusterChannelLayer",
 }
 

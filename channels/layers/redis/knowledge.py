@@ -87,7 +87,7 @@ class RedisKnowledge(RedisQueues):
         endpoint = shard.endpoint()
         endpoint.set_clock(float(now))
         state = self._states[shard]
-        state.generation = f"{epoch.decode()}.{endpoint.run_id[:8]}"
+        state.generation = f"{epoch.decode()}.{shard.incarnation()}"
         state.learnt = time.monotonic()
         for queue, eviction in zip(queues, evictions, strict=True):
             if eviction:

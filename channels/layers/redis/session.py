@@ -121,11 +121,12 @@ class Command:
     def _replied(self, reply: Reply) -> None:
         stream = self._stream
         assert stream is not None
-        if stream.is_open:
-            self._session.idle(self.shard, stream)
         if isinstance(reply, resp.ReplyError):
+            self._session.retire(stream)  # the shard may be elsewhere now
             again = self.shard.redirected(reply, 0)
             reply = None if again else stream.connection.endpoint.refused(reply)
+        elif stream.is_open:
+            self._session.idle(self.shard, stream)
         self._finish(reply)
 
     def _finish(self, reply: Reply) -> None:
@@ -246,6 +247,11 @@ class Session:
     def idle(self, shard: Shard, stream: Stream) -> None:
         """Keep a stream for the next blocking command."""
         self._idle.setdefault(shard, []).append(stream)
+
+    def retire(self, stream: Stream) -> None:
+        """Give the connection of an idle stream back to its server."""
+        stream.release()
+        self._streams.discard(stream)
 
     def _lost_idle(self, stream: Stream) -> None:
         self._streams.discard(stream)

@@ -102,6 +102,10 @@ class Shard:
         """
         return False
 
+    def incarnation(self) -> str:
+        """What tells, beside the epoch, that the server may have forgotten something: its run."""
+        return self.endpoint().run_id[:8]
+
     # Keys
 
     def key(self, kind: str, *parts: str) -> bytes:

@@ -1,12 +1,16 @@
 """Redis servers that the tests of this folder share; each test takes a prefix of its own."""
 
 import itertools
+from typing import Any
 
+from tests.servers.cluster import Cluster
 from tests.servers.redis import RedisServer
+from tests.servers.sentinel import SentinelSet
 
-__all__ = ["end_servers", "fresh_prefix", "lent_servers"]
+__all__ = ["end_servers", "fresh_prefix", "lent_cluster", "lent_sentinels", "lent_servers"]
 
 _running: list[RedisServer] = []
+_sets: dict[type, Any] = {}
 _numbers = itertools.count()
 
 
@@ -19,6 +23,20 @@ def lent_servers(count: int) -> list[str]:
     return [server.url for server in _running[:count]]
 
 
+def lent_cluster() -> Cluster:
+    """A cluster of three masters; all slots have to be where they were, all nodes alive."""
+    if Cluster not in _sets:
+        _sets[Cluster] = Cluster().__enter__()
+    return _sets[Cluster]
+
+
+def lent_sentinels() -> SentinelSet:
+    """Sentinels of two services, "one" and "two". Nobody may have them fail over."""
+    if SentinelSet not in _sets:
+        _sets[SentinelSet] = SentinelSet("one", "two").__enter__()
+    return _sets[SentinelSet]
+
+
 def fresh_prefix() -> dict[str, str]:
     """Arguments of a layer whose keys nobody else has."""
     number = next(_numbers)
@@ -29,3 +47,5 @@ def end_servers() -> None:
     """Stop what was started."""
     while _running:
         _running.pop().__exit__(None, None, None)
+    while _sets:
+        _sets.popitem()[1].__exit__(None, None, None)
