@@ -47,6 +47,8 @@ def _filled(arguments: Any, values: dict[str, str]) -> Any:
     return arguments.format(**values) if isinstance(arguments, str) else arguments
 
 
+_REDIS = {"hosts": ["{redis}"], "prefix": "{prefix}:", "capacity": 1000}
+
 #: By the names that tests have in their output.
 LAYERS = {
     "ipc": SharedLayer(
@@ -54,4 +56,5 @@ LAYERS = {
         {"prefix": "{prefix}", "capacity": 1000},
         shared_memory=True,
     ),
+    "redis": SharedLayer("channels.layers.redis.RedisChannelLayer", _REDIS, ("redis-server",)),
 }
