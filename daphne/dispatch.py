@@ -225,8 +225,9 @@ class Dispatch:
     def _look_at_generation(self) -> None:
         """Shed the sockets if the layer is not the one it was."""
         generation = self._read_generation()
-        if generation != self._generation:
-            self._generation = generation
+        before, self._generation = self._generation, generation
+        # The empty string: the layer did not know it yet.
+        if generation != before and before:
             self._shed("the channel layer was emptied, or dropped this server's messages unread")
 
     def _read_generation(self) -> str | None:

@@ -273,7 +273,7 @@ class BaseChannelLayer(Blocking):
 
         With a process channel it also changes when that channel was evicted because its messages
         expired unread, which cost its members their groups. An interface server compares it to see
-        that its sockets are worthless.
+        that its sockets are worthless. Empty in a reactor whose connection is still being made.
         """
         return self._generation(None if channel is None else self._address(channel)[0])
 

@@ -225,6 +225,17 @@ def test_a_layer_emptied_while_messages_are_delivered_is_noticed(make, stub):
     assert len(reasons) == 1
 
 
+def test_a_generation_that_becomes_known_sheds_nothing(make, stub):
+    reasons: list[str] = []
+    stub.generation_value = ""
+    one = make(stub, reasons.append)
+    in_reactor(one.start)
+    for value, sheds in (("1", 0), ("1", 0), ("2", 1)):
+        stub.generation_value = value
+        in_reactor(stub.receives[-1].callback, [to("a")])
+        assert len(reasons) == sheds
+
+
 def test_a_single_failure_is_retried_without_shedding(make, stub, caplog):
     reasons: list[str] = []
     one = make(stub, reasons.append)

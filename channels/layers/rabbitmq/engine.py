@@ -372,8 +372,11 @@ class Engine:
         return waits or replica.groups.has_member(queue, local)
 
     def generation(self, queue: str | None) -> str:
-        """See ``Primitives._generation``; may be called by any thread."""
-        return self._replica.generation(queue)
+        """See ``Primitives._generation``; may be called by any thread.
+
+        The empty string where nothing is known yet.
+        """
+        return self._replica.generation(queue) if self._replica.epoch else ""
 
     def listened(self) -> list[frozenset[str]]:
         """What each listener listens to; may be called by any thread."""

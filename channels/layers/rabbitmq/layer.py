@@ -3,18 +3,20 @@
 How the pieces lie on the broker is in ``docs/rabbitmq.md``.
 """
 
+import importlib
 import re
+import sys
 import threading
 import time
-from collections.abc import Callable, Coroutine, Mapping, Sequence
-from typing import Any, TypeVar
+from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from pika import URLParameters
 from pika.connection import Parameters
 
 from channels import codec
 from channels.layers.base import BaseChannelLayer
-from channels.layers.entries import Stored
+from channels.layers.entries import Delivery, Received, Stored
 from channels.layers.rabbitmq.counts import Counts
 from channels.layers.rabbitmq.engine import Engine
 from channels.layers.rabbitmq.receiving import Request, Rests
@@ -23,12 +25,18 @@ from channels.layers.rabbitmq.thread import EngineThread
 from channels.layers.rabbitmq.topology import Topology
 from channels.layers.waiting import Listening, ThreadWaiter, Waiter
 
+if TYPE_CHECKING:
+    from twisted.internet.defer import Deferred
+
 __all__ = ["RabbitmqChannelLayer"]
 
 T = TypeVar("T")
 
 #: Seconds within which the broker has to answer, unless the layer is told another number.
 TIMEOUT = 5.0
+
+#: Entries that one ``receive_deliveries_twisted`` takes at most.
+_DELIVERIES = 100
 
 
 class RabbitmqChannelLayer(BaseChannelLayer):
@@ -43,8 +51,6 @@ class RabbitmqChannelLayer(BaseChannelLayer):
     The other arguments are those of ``BaseChannelLayer``. Raises ``ValueError`` for arguments out
     of range.
     """
-
-    provides = ("groups", "flush", "statistics")
 
     def __init__(
         self,
@@ -79,6 +85,9 @@ class RabbitmqChannelLayer(BaseChannelLayer):
         self._thread: EngineThread | None = None
         #: Whether the engine has known the state of the layer.
         self._known = False
+        #: The engine in the reactor, where there is one, and its link.
+        self._reactor_engine: Engine | None = None
+        self._reactor_link: Any = None
 
     # The engine
 
@@ -102,8 +111,30 @@ class RabbitmqChannelLayer(BaseChannelLayer):
 
         return thread.result(begin)
 
+    def reactor_engine(self) -> Engine:
+        """The engine in the reactor, made when it is first needed; in the reactor's thread."""
+        if self._reactor_engine is None:
+            self._reactor_link = _twisted().ReactorLink()
+            self._reactor_engine = Engine(self, self._reactor_link)
+        return self._reactor_engine
+
+    def call_in_reactor(self, function: Callable[[], object]) -> None:
+        """Call ``function`` in the reactor's thread; any thread, and a signal handler, may ask."""
+        self._reactor_link.call(function)
+
+    def ask(self, request: Request) -> None:
+        """Have the thread's engine serve ``request``."""
+        thread = self._engine_thread()
+        thread.call(lambda: thread.engine.ask(request))
+
+    def withdraw(self, request: Request) -> None:
+        """Have the thread's engine end ``request``."""
+        thread = self._engine_thread()
+        thread.call(lambda: thread.engine.withdraw(request))
+
     def _after_fork(self) -> None:
         super()._after_fork()
+        self._reactor_engine = None
         thread, self._thread, self._known = self._thread, None, False
         self._lock = threading.Lock()
         self.rests = Rests()
@@ -117,15 +148,20 @@ class RabbitmqChannelLayer(BaseChannelLayer):
             thread, self._thread, self._known = self._thread, None, False
         if thread is not None:
             thread.stop()
+        engine, self._reactor_engine = self._reactor_engine, None
+        if engine is not None:
+            self.call_in_reactor(engine.close)
 
     def poke(self, queue: str) -> None:
         """There is something for those who wait for ``queue`` in this process."""
         if (thread := self._thread) is not None:
             thread.call(lambda: thread.engine.serve(queue))
+        if (engine := self._reactor_engine) is not None:
+            self.call_in_reactor(lambda: engine.serve(queue))
 
     def is_first(self, engine: Engine) -> bool:
         """Whether ``engine`` is the one that counts what the layer's engines have in common."""
-        return self._thread is not None and self._thread.engine is engine
+        return engine is (self._reactor_engine or (self._thread and self._thread.engine))
 
     def drop_bytes(self, queue: str, error: Exception) -> None:
         """Count bytes that are no message."""
@@ -149,15 +185,14 @@ class RabbitmqChannelLayer(BaseChannelLayer):
     def _await_one(
         self, listening: Listening, deadline: float | None, token: object
     ) -> Stored | None:
-        thread = self._engine_thread()
         waiter = ThreadWaiter()
         request = Request(listening, None, waiter.notify)
         with self._waiting(waiter):
-            thread.call(lambda: thread.engine.ask(request))
+            self.ask(request)
             while request.taken is None:
                 left = float("inf") if deadline is None else deadline - time.monotonic()
                 if left <= 0 or token is not self.interruption:
-                    thread.call(lambda: thread.engine.withdraw(request))
+                    self.withdraw(request)
                     deadline, token = None, self.interruption
                 else:
                     waiter.wait(left)
@@ -203,22 +238,27 @@ class RabbitmqChannelLayer(BaseChannelLayer):
 
     # What is known about channels
 
-    def _replica_thread(self) -> EngineThread:
-        """The thread, once its engine knows the state of the layer."""
+    def _knowing(self) -> Engine:
+        """The engine to look at; one that knows the state of the layer, but in the reactor, which
+        waits for nothing."""
+        if self._reactor_engine is not None:
+            return self._reactor_engine
+        if _in_reactor():
+            return self.reactor_engine()
         thread = self._engine_thread()
         if not self._known:
             self._ask(Engine.ready)
             self._known = True
-        return thread
+        return thread.engine
 
     def _exists(self, channel: str) -> bool:
-        return self._replica_thread().engine.exists(channel)
+        return self._knowing().exists(channel)
 
     def _queues(self) -> list[str]:
         return list(self._ask(Engine.depths))
 
     def _generation(self, queue: str | None) -> str:
-        return self._replica_thread().engine.generation(queue)
+        return self._knowing().generation(queue)
 
     def _clear(self) -> None:
         self._ask(Engine.empty)
@@ -228,6 +268,41 @@ class RabbitmqChannelLayer(BaseChannelLayer):
         age = self._ask(Engine.ages, depths) if depths else 0.0
         pending = sum(count for count, _ in depths.values())
         return self.counts.statistics(queue, pending, age)
+
+    # Twisted and asyncio, loaded when first used
+
+    def receive_twisted(self, channels: Collection[str]) -> "Deferred[Received]":
+        """See ``BaseChannelLayer.receive_twisted``."""
+        deferred: Deferred[Received] = _twisted().receive(self, channels)
+        return deferred
+
+    def receive_deliveries_twisted(self, channels: Collection[str]) -> "Deferred[list[Delivery]]":
+        """See ``BaseChannelLayer.receive_deliveries_twisted``."""
+        deferred: Deferred[list[Delivery]] = _twisted().receive_deliveries(
+            self, channels, _DELIVERIES
+        )
+        return deferred
+
+    def send_twisted(self, channel: str, message: dict[str, Any]) -> "Deferred[None]":
+        """See ``BaseChannelLayer.send_twisted``."""
+        deferred: Deferred[None] = _twisted().send(self, channel, message)
+        return deferred
+
+    def new_channel_twisted(self, pattern: str) -> "Deferred[str]":
+        """See ``BaseChannelLayer.new_channel_twisted``."""
+        deferred: Deferred[str] = _twisted().new_channel(self, pattern)
+        return deferred
+
+    def room_twisted(self, channel: str) -> "Deferred[None]":
+        """See ``BaseChannelLayer.room_twisted``."""
+        deferred: Deferred[None] = _twisted().room(self, channel)
+        return deferred
+
+    async def receive_async(self, channels: Collection[str]) -> Received:
+        """See ``BaseChannelLayer.receive_async``."""
+        receive = importlib.import_module("channels.layers.rabbitmq.asyncio").receive
+        received: Received = await receive(self, channels)
+        return received
 
     # What workers listen to
 
@@ -242,8 +317,18 @@ class RabbitmqChannelLayer(BaseChannelLayer):
         )
 
     def _is_listened_to(self, queue: str) -> bool:
-        announced = self._replica_thread().engine.listened()
+        announced = self._knowing().listened()
         return not announced or any(queue in channels for channels in announced)
+
+
+def _twisted() -> Any:
+    return importlib.import_module("channels.layers.rabbitmq.twisted")
+
+
+def _in_reactor() -> bool:
+    """Whether the calling thread runs the reactor."""
+    threadable: Any = sys.modules.get("twisted.python.threadable")
+    return threadable is not None and bool(threadable.isInIOThread())
 
 
 def _parameters(url: str | Sequence[str], timeout: float) -> list[Parameters]:

@@ -16,7 +16,6 @@ from tests.reactor import in_reactor
 class TestRabbitmqLayer(ChannelLayerConformance):
     """Every demand of the kit; each client has a connection of its own."""
 
-    extensions = ("groups", "flush", "statistics")
     shares_counts = False
     short_expiry = 1.0
 
