@@ -7,6 +7,8 @@ from signal import SIGKILL
 from types import TracebackType
 from typing import Self
 
+import redis.exceptions
+
 from tests.servers.redis import RedisServer
 from tests.waiting import wait_until
 
@@ -101,6 +103,20 @@ class SentinelSet:
             wait_until(lambda s=sentinel: s.master_of(service) != old.port, 30)
         wait_until(lambda: self.master(name).info("replication")["role"] == "master")
 
+    def hand_over(self, name: str = "mymaster") -> RedisServer:
+        """Have the replica promoted while the master lives; returns the old master, now a replica.
+
+        Sentinels in haste would take the promoted replica for one that has gone astray.
+        """
+        service, old = self.services[name], self.master(name)
+        for sentinel in self.sentinels:
+            sentinel.ask("SENTINEL", "DEBUG", "publish-period", "2000")
+        assert self.sentinels[0].ask("SENTINEL", "FAILOVER", name) == b"OK"
+        for sentinel in self.sentinels:
+            wait_until(lambda s=sentinel: s.master_of(service) != old.port, 30)
+        wait_until(lambda: _is_replica(old), 30)
+        return old
+
     def __enter__(self) -> Self:
         with ExitStack() as stack:
             servers = [s for service in self.services.values() for s in service.servers]
@@ -135,3 +151,10 @@ def _start_together(servers: Sequence[RedisServer]) -> None:
         server.launch()
     for server in servers:
         server.wait_until_it_listens()
+
+
+def _is_replica(server: RedisServer) -> bool:
+    try:
+        return server.info("replication")["role"] == "slave"
+    except redis.exceptions.ConnectionError:
+        return False  # a Sentinel that demotes a master kills its connections

@@ -110,7 +110,9 @@ class Bells:
     def _bell(self, loop: EventLoop) -> _LoopBell:
         bell = self._bells.get(loop)
         if bell is None or not bell.bell.is_current():
-            for each in [each for each in self._bells if each.is_closed() or each == loop]:
-                self._bells.pop(each).close()
+            for each in [each for each in list(self._bells) if each.is_closed() or each == loop]:
+                ended = self._bells.pop(each, None)
+                if ended is not None:  # no other thread, for a loop of its own, was quicker
+                    ended.close()
             bell = self._bells[loop] = _LoopBell(self._bell_type(self._segment), loop)
         return bell

@@ -24,6 +24,12 @@ A layer class overrides ``_make_topology`` and may add arguments. A server that 
 
 from channels.layers.redis.cluster import RedisClusterChannelLayer
 from channels.layers.redis.layer import RedisChannelLayer
+from channels.layers.redis.local import RedisLocalChannelLayer
 from channels.layers.redis.sentinel import RedisSentinelChannelLayer
 
-__all__ = ["RedisChannelLayer", "RedisClusterChannelLayer", "RedisSentinelChannelLayer"]
+__all__ = [
+    "RedisChannelLayer",
+    "RedisClusterChannelLayer",
+    "RedisLocalChannelLayer",
+    "RedisSentinelChannelLayer",
+]
