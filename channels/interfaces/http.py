@@ -16,6 +16,7 @@ from channels.spec import (
 )
 from daphne.exceptions import RequestRefused
 from daphne.protocol.error_pages import error_page
+from daphne.protocol.request import decode_path
 from daphne.protocol.response import BODYLESS
 
 __all__ = [
@@ -30,9 +31,11 @@ __all__ = [
     "client_headers",
     "http_version",
     "is_push",
+    "path_of",
     "read_chunk",
     "read_start",
     "refusal_page",
+    "socket_address",
 ]
 
 #: Headers about one connection, which are the server's own business (RFC 9110, 7.6.1; PEP 3333).
@@ -136,6 +139,22 @@ def refusal_page(refusal: RequestRefused, method: str) -> Start:
 def client_headers(pairs: Iterable[tuple[bytes, bytes]]) -> list[list[bytes]]:
     """Headers for a message: lower case, without names that could pass for a hyphenated one."""
     return [[name.lower(), value] for name, value in pairs if b"_" not in name]
+
+
+def path_of(scope: Mapping[str, Any]) -> str:
+    """The path of an ASGI 3 scope; octets that are no UTF-8 stay escaped, as they do in Daphne."""
+    path: str = scope["path"]
+    raw: bytes | None = scope.get("raw_path")
+    if raw is not None and "\ufffd" in path:  # what servers put in the place of such octets
+        return decode_path(raw.partition(b"?")[0])
+    return path
+
+
+def socket_address(address: Any) -> list[Any] | None:
+    """``[host, port]`` of an ASGI 3 scope; None for a unix socket, and where nothing is known."""
+    if not address or address[1] is None:
+        return None
+    return [address[0], address[1]]
 
 
 def http_version(version: str) -> str:

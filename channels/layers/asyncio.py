@@ -1,20 +1,23 @@
-"""Receiving in an asyncio coroutine, for layers whose waiters can be notified.
+"""Receiving and waiting for room in an asyncio coroutine, for layers whose operations never block.
 
 Loaded when first used.
 """
 
 import asyncio
 from collections.abc import Callable, Collection
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
-from channels.layers.entries import Received
+from channels.layers.entries import Delivery, Received
 from channels.layers.waiting import Waiter
 
 if TYPE_CHECKING:
     from channels.layers.base import BaseChannelLayer
 
-__all__ = ["AsyncWaiter", "AsyncioLoop", "receive"]
+__all__ = ["AsyncWaiter", "AsyncioLoop", "receive", "receive_deliveries", "room"]
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -73,16 +76,44 @@ class AsyncWaiter(Waiter):
         return AsyncioLoop(self._loop)
 
 
-async def receive(layer: "BaseChannelLayer", channels: Collection[str]) -> Received:
-    """The next message of ``channels``; ``(None, None)`` where a flush or an interrupt woke it."""
-    listening = layer._listening(channels)
+async def _repeat(
+    layer: "BaseChannelLayer", attempt: Callable[[Waiter], T | None], interruptible: bool
+) -> T | None:
+    """What ``attempt`` gives at the first try or after a wake-up; None after an interruption."""
     token = layer.interruption
     waiter = AsyncWaiter()
     with layer._waiting(waiter):
-        while listening.queues and token is layer.interruption:
-            received = layer._received(listening, waiter)
-            if received is not None:
-                return received
-            await waiter.woken.wait()
+        while not interruptible or token is layer.interruption:
+            value = attempt(waiter)
+            if value is not None:
+                return value
+            with suppress(TimeoutError):
+                await asyncio.wait_for(waiter.woken.wait(), waiter.look_again)
             waiter.woken.clear()
-    return None, None
+    return None
+
+
+async def receive(layer: "BaseChannelLayer", channels: Collection[str]) -> Received:
+    """The next message of ``channels``; ``(None, None)`` where a flush or an interrupt woke it."""
+    listening = layer._listening(channels)
+    if not listening.queues:
+        return None, None
+    received = await _repeat(layer, lambda waiter: layer._received(listening, waiter), True)
+    return received or (None, None)
+
+
+async def receive_deliveries(
+    layer: "BaseChannelLayer", channels: Collection[str], limit: int
+) -> list[Delivery]:
+    """At least one delivery and up to ``limit``; none where a flush or an interrupt woke it."""
+    listening = layer._listening(channels)
+    deliveries = await _repeat(
+        layer, lambda waiter: layer._deliveries(listening, waiter, limit) or None, True
+    )
+    return deliveries or []
+
+
+async def room(layer: "BaseChannelLayer", channel: str) -> None:
+    """Wait until a send to ``channel`` may succeed."""
+    queue, _ = layer._address(channel)
+    await _repeat(layer, lambda waiter: layer._room(queue, waiter) or None, False)

@@ -36,7 +36,7 @@ __all__ = ["RESERVED_KEY", "BaseChannelLayer"]
 #: everywhere.
 RESERVED_KEY = "__asgi_channel__"
 
-#: Entries that one ``receive_deliveries_twisted`` takes at most.
+#: Entries that one ``receive_deliveries`` takes at most, in any of its forms.
 _DELIVERIES = 100
 
 #: Lists of channels whose check is remembered, with whose turn it is.
@@ -173,6 +173,14 @@ class BaseChannelLayer(Blocking):
             if received is not None:
                 return received
         return None, None
+
+    def receive_deliveries(self, channels: Collection[str]) -> list[Delivery]:
+        """The entries that are there, each with all its targets; for interface servers.
+
+        Does not block, and takes a bounded number at a time.
+        """
+        listening = self._listening(channels)
+        return self._deliveries(listening, None, _DELIVERIES) if listening.queues else []
 
     def receive_many(self, channels: Collection[str], block: bool = False) -> Received:
         """The old name of ``receive``."""

@@ -24,14 +24,14 @@ import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any
+from typing import Any, NamedTuple
 
 from channels.exceptions import InvalidMessage
 from channels.spec import check_websocket_reply
 from daphne.protocol.frames import Opcode, build_frame, is_close_code
 from daphne.protocol.operations import Write
 
-__all__ = ["Reply", "Verdict", "read_reply"]
+__all__ = ["Meaning", "Reply", "Verdict", "read_meaning", "read_reply"]
 
 _logger = logging.getLogger("daphne.ws_protocol")
 
@@ -45,6 +45,17 @@ class Verdict(Enum):
     WAIT = "wait"
     ACCEPT = "accept"
     REJECT = "reject"
+
+
+class Meaning(NamedTuple):
+    """What a Send/Close/Accept message says, whoever carries it out."""
+
+    #: Content of the frame to be sent, None where there is none.
+    data: str | bytes | None
+    #: Close code; None does not close.
+    close: int | None
+    #: What it does to a socket in its handshake.
+    verdict: Verdict
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,14 +91,16 @@ def _read_or_log(message: Mapping[str, Any]) -> Reply | None:
 
 
 def _read(message: Mapping[str, Any]) -> Reply:
+    data, close, verdict = read_meaning(message)
+    return Reply(None if data is None else Write(_build(data)), close, verdict)
+
+
+def read_meaning(message: Mapping[str, Any]) -> Meaning:
+    """Read a Send/Close/Accept message; raises ``InvalidMessage`` where it is none."""
     checked = check_websocket_reply(message, strict=True)
     data = checked["text"] if checked["bytes"] is None else checked["bytes"]
     close = _close_code(checked["close"])
-    return Reply(
-        write=None if data is None else Write(_build(data)),
-        close=close,
-        verdict=_judge(checked["accept"], bool(data), close is not None),
-    )
+    return Meaning(data, close, _judge(checked["accept"], bool(data), close is not None))
 
 
 def _build(data: str | bytes) -> bytes:
