@@ -15,7 +15,7 @@ from typing import Any
 from channels.interfaces.asgi3_http import HTTPExchange
 from channels.interfaces.asgi3_websocket import WebSocketExchange
 from channels.interfaces.dispatch import Dispatch
-from channels.interfaces.loop import LoopLayer
+from channels.interfaces.loop import adapt
 from daphne.options import Options
 
 __all__ = ["ASGIInterface"]
@@ -86,7 +86,7 @@ class ASGIInterface:
         """The dispatch of this loop, which begins to read when it is first asked for."""
         loop = asyncio.get_running_loop()
         if self._dispatch is None or self._loop is not loop:
-            self._dispatch, self._loop = Dispatch(LoopLayer(self.layer)), loop
+            self._dispatch, self._loop = Dispatch(adapt(self.layer)), loop
         return self._dispatch
 
     async def _live(self, receive: Receive, send: Send) -> None:

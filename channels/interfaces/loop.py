@@ -7,18 +7,14 @@ import asyncio
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Any, Protocol
 
-from channels.layers import asyncio as direct
 from channels.layers.base import BaseChannelLayer
 from channels.layers.entries import Delivery
 from channels.layers.exchange import receive_once
 from channels.names import split_name
 
-__all__ = ["LoopLayer"]
-
-#: Entries that one receive takes at most.
-_BATCH = 100
+__all__ = ["LoopLayer", "NativeLayer", "ThreadedLayer", "adapt"]
 
 #: Threads for sends, which are short, and for waits for room, which are not.
 _SENDERS, _WAITERS = 8, 64
@@ -30,18 +26,83 @@ _ROOM_RETRY = 0.05
 _RECEIVE_SLICE = 10.0
 
 
-class LoopLayer:
-    """Calls a layer itself where that never blocks, its own coroutines where it has some, and
-    threads where there is nothing better.
+class LoopLayer(Protocol):
+    """What ``dispatch`` and the connections ask of a layer, in the loop's thread."""
+
+    #: What a full channel raises.
+    full: type[Exception]
+
+    async def receive(self, channel: str) -> list[Delivery]:
+        """Wait for messages of a process channel; may give [] when woken for another reason."""
+
+    async def send(self, channel: str, message: Any) -> None:
+        """Send; raises what the layer's ``send`` raises."""
+
+    async def new_channel(self, pattern: str) -> str:
+        """Make a name that follows ``pattern``."""
+
+    async def room(self, channel: str, timeout: float) -> bool:
+        """Wait until a send to ``channel`` may succeed; False after ``timeout`` seconds."""
+
+    def generation(self, channel: str) -> str:
+        """A value that changes when the layer was emptied or ``channel`` was evicted."""
+
+    def has_listener(self, channel: str) -> bool:
+        """Whether somebody may read ``channel``; True where the layer cannot tell."""
+
+    def close(self) -> None:
+        """Let threads end."""
+
+
+def adapt(layer: Any) -> LoopLayer:
+    """The view of ``layer`` that costs least."""
+    return NativeLayer(layer) if _is_native(layer) else ThreadedLayer(layer)
+
+
+def _is_native(layer: Any) -> bool:
+    """Whether the layer's coroutines never block the loop.
+
+    A layer that talks to a server has its own forms for Twisted (docs/layers.md); then those for
+    asyncio have to be its own as well. What the others do never blocks.
     """
+    if not isinstance(layer, BaseChannelLayer):
+        return False
+    talks_to_a_server = type(layer).send_twisted is not BaseChannelLayer.send_twisted
+    has_its_own = type(layer).send_async is not BaseChannelLayer.send_async
+    return has_its_own or not talks_to_a_server
+
+
+class NativeLayer:
+    """A layer with the whole interface for asyncio; calls go straight through."""
+
+    def __init__(self, layer: BaseChannelLayer) -> None:
+        self._layer = layer
+        self.full: type[Exception] = layer.ChannelFull
+        self.send = layer.send_async
+        self.new_channel = layer.new_channel_async
+        self.generation = layer.generation
+        self.has_listener = layer.has_listener
+
+    async def receive(self, channel: str) -> list[Delivery]:
+        return await self._layer.receive_deliveries_async([channel])
+
+    async def room(self, channel: str, timeout: float) -> bool:
+        try:
+            await asyncio.wait_for(self._layer.room_async(channel), timeout)
+        except TimeoutError:
+            return False
+        return True
+
+    def close(self) -> None:
+        """Nothing of ours runs; the layer is its owner's to close."""
+
+
+class ThreadedLayer:
+    """Any other layer: its ``receive_async`` where it has one of its own, else threads."""
 
     def __init__(self, layer: Any) -> None:
-        self.layer = layer
-        #: What a full channel raises.
+        self._layer = layer
         self.full: type[Exception] = layer.ChannelFull
-        # Layers that wait for a server or the system have an ``_await_one`` of their own
-        # (docs/layers.md); the waiters of others are notified, and nothing that they do blocks.
-        self._is_direct = getattr(type(layer), "_await_one", None) is BaseChannelLayer._await_one
         self._has_deliveries = hasattr(layer, "receive_deliveries")
         theirs = getattr(type(layer), "receive_async", None)
         self._has_coroutine = theirs not in (None, BaseChannelLayer.receive_async)
@@ -49,72 +110,54 @@ class LoopLayer:
         self._waiters = ThreadPoolExecutor(_WAITERS, "channels-wait")
         self._receiver = ThreadPoolExecutor(1, "channels-receive")
 
-    async def send(self, channel: str, message: Any) -> None:
-        """Send; raises what the layer's ``send`` raises."""
-        if self._is_direct:
-            self.layer.send(channel, message)
-        else:
-            await _in(self._senders, self.layer.send, channel, message)
-
-    async def new_channel(self, pattern: str) -> str:
-        """Make a name that follows ``pattern``."""
-        if self._is_direct:
-            name: str = self.layer.new_channel(pattern)
-        else:
-            name = await _in(self._senders, self.layer.new_channel, pattern)
-        return name
-
-    async def room(self, channel: str, timeout: float) -> bool:
-        """Wait until a send to ``channel`` may succeed; False after ``timeout`` seconds."""
-        try:
-            async with asyncio.timeout(timeout):
-                if self._is_direct:
-                    await direct.room(self.layer, channel)
-                else:
-                    await _in(self._waiters, self._wait_for_room, channel, timeout)
-        except TimeoutError:
-            return False
-        return True
-
-    def _wait_for_room(self, channel: str, timeout: float) -> None:
-        if hasattr(self.layer, "wait_for_room"):
-            self.layer.wait_for_room(channel, timeout)
-        else:  # a layer of a third party, which is asked again
-            time.sleep(min(timeout, _ROOM_RETRY))
-
     async def receive(self, channel: str) -> list[Delivery]:
-        """Wait for messages of a process channel; may give [] when woken for another reason."""
-        if self._is_direct:
-            return await direct.receive_deliveries(self.layer, [channel], _BATCH)
         if self._has_deliveries:
             found: list[Delivery] = await _in(
-                self._receiver, self.layer.receive_deliveries, [channel]
+                self._receiver, self._layer.receive_deliveries, [channel]
             )
             if found:
                 return found
-        # Of a group message this takes the first target; the rest is taken at once next time.
+        # Of a group message this takes the first target; the others come together next time.
         if self._has_coroutine:
-            return _as_deliveries(await self.layer.receive_async([channel]))
+            return _as_deliveries(await self._layer.receive_async([channel]))
         return _as_deliveries(
-            await _in(self._receiver, receive_once, self.layer, [channel], _RECEIVE_SLICE)
+            await _in(self._receiver, receive_once, self._layer, [channel], _RECEIVE_SLICE)
         )
 
+    async def send(self, channel: str, message: Any) -> None:
+        await _in(self._senders, self._layer.send, channel, message)
+
+    async def new_channel(self, pattern: str) -> str:
+        name: str = await _in(self._senders, self._layer.new_channel, pattern)
+        return name
+
+    async def room(self, channel: str, timeout: float) -> bool:
+        waiting = _in(self._waiters, self._wait_for_room, channel, timeout)
+        try:
+            has_room: bool = await asyncio.wait_for(waiting, timeout)
+        except TimeoutError:
+            return False
+        return has_room
+
+    def _wait_for_room(self, channel: str, timeout: float) -> bool:
+        if hasattr(self._layer, "wait_for_room"):
+            return bool(self._layer.wait_for_room(channel, timeout))
+        time.sleep(min(timeout, _ROOM_RETRY))  # it cannot tell, so that it is asked again
+        return True
+
     def generation(self, channel: str) -> str:
-        """A value that changes when the layer was emptied or ``channel`` was evicted."""
-        read = getattr(self.layer, "generation", None)
+        read = getattr(self._layer, "generation", None)
         return "" if read is None else str(read(channel))
 
     def has_listener(self, channel: str) -> bool:
-        """Whether somebody may read ``channel``; True where the layer cannot tell."""
-        ask = getattr(self.layer, "has_listener", None)
+        ask = getattr(self._layer, "has_listener", None)
         return ask is None or bool(ask(channel))
 
     def close(self) -> None:
-        """Let threads end."""
         for pool in (self._senders, self._waiters, self._receiver):
             pool.shutdown(wait=False)
-        if not self._is_direct and hasattr(self.layer, "interrupt"):
-            self.layer.interrupt()
+        if hasattr(self._layer, "interrupt"):
+            self._layer.interrupt()
 
 
 async def _in(pool: ThreadPoolExecutor, function: Callable[..., Any], *args: Any) -> Any:

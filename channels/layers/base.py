@@ -69,6 +69,12 @@ def _twisted() -> Any:
     return importlib.import_module("channels.layers.twisted")
 
 
+@functools.cache
+def _asyncio() -> Any:
+    """The asyncio forms of the calls, loaded as late."""
+    return importlib.import_module("channels.layers.asyncio")
+
+
 class BaseChannelLayer(Blocking):
     """The base of all channel layers (ASGI spec, Specification Details).
 
@@ -357,9 +363,28 @@ class BaseChannelLayer(Blocking):
 
     async def receive_async(self, channels: Collection[str]) -> Received:
         """``receive`` that blocks, as a coroutine; cancelling it loses no message."""
-        receive = importlib.import_module("channels.layers.asyncio").receive
-        received: Received = await receive(self, channels)
+        received: Received = await _asyncio().receive(self, channels)
         return received
+
+    async def receive_deliveries_async(self, channels: Collection[str]) -> list[Delivery]:
+        """At least one delivery, or none where a flush or ``interrupt`` woke it.
+
+        Cancelling it loses nothing.
+        """
+        found: list[Delivery] = await _asyncio().receive_deliveries(self, channels, _DELIVERIES)
+        return found
+
+    async def send_async(self, channel: str, message: dict[str, Any]) -> None:
+        """``send`` as a coroutine; the event loop is never blocked."""
+        self.send(channel, message)
+
+    async def new_channel_async(self, pattern: str) -> str:
+        """``new_channel`` as a coroutine."""
+        return self.new_channel(pattern)
+
+    async def room_async(self, channel: str) -> None:
+        """Returns when a send to ``channel`` may succeed; may be cancelled."""
+        await _asyncio().room(self, channel)
 
     # Names and capacities, as applications of 1.x used them
 

@@ -380,7 +380,6 @@ def test_sockets_are_shed_when_the_layer_is_emptied_and_the_server_goes_on(kind,
     try:
         with socket_to(site) as websocket:
             redis.ask("FLUSHALL")
-            redis.ask("CLIENT", "KILL", "TYPE", "normal")  # so that the layer looks at once
             with pytest.raises(ConnectionClosed) as closed:
                 websocket.recv(timeout=30)
         assert closed.value.rcvd.code == 1012

@@ -1,23 +1,26 @@
-"""Receiving in asyncio, without a thread for each wait. Loaded when first used.
+"""The layer in asyncio, without a thread for each wait. Loaded when first used.
 
-A loop's session lasts while some coroutine waits in it; its connections then go back to the pool,
-since loops come and go.
+The session of a loop in which there are only receives lasts while some coroutine waits; its
+connections then go back to the pool, since loops come and go. What an interface server uses makes
+one that stays until the layer is closed.
 """
 
 import asyncio
 from collections.abc import Callable, Collection
+from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
-from channels.layers.entries import Received, Stored
+from channels import names
+from channels.layers.entries import Delivery, Received, Stored
 from channels.layers.redis.listening import RedisListening
 from channels.layers.redis.session import Session
 from channels.layers.redis.streams import Cancellable, Stream
-from channels.layers.redis.waits import Receive
+from channels.layers.redis.waits import Receive, RoomWait, Wait
 
 if TYPE_CHECKING:
     from channels.layers.redis.layer import RedisChannelLayer
 
-__all__ = ["AsyncioLoop", "receive"]
+__all__ = ["AsyncioLoop", "new_channel", "receive", "receive_deliveries", "room", "send"]
 
 
 class AsyncioLoop:
@@ -56,22 +59,48 @@ class AsyncioLoop:
         self.loop.run_in_executor(None, work)
 
 
-async def receive(layer: "RedisChannelLayer", channels: Collection[str]) -> Received:
-    """See ``BaseChannelLayer.receive_async``."""
-    listening = layer._listening(channels)
-    if not listening.queues:
-        return None, None
+def _session(layer: "RedisChannelLayer") -> Session:
+    """The session of ``layer`` in the running loop, which stays until the layer is closed."""
+    loop = asyncio.get_running_loop()
+    session = layer._asyncio_sessions.get(loop)
+    if session is None or session.is_passing:
+        session = layer._asyncio_sessions[loop] = Session(layer, AsyncioLoop())
+        layer._kept_fresh = True
+    return session
+
+
+def _passing_session(layer: "RedisChannelLayer") -> Session:
+    """The session of ``layer`` in the running loop; if there is none, one for some receives."""
     loop = asyncio.get_running_loop()
     session = layer._asyncio_sessions.get(loop)
     if session is None:
         session = layer._asyncio_sessions[loop] = Session(layer, AsyncioLoop(), True)
-    finished: asyncio.Future[Any] = loop.create_future()
+    return session
 
-    def first(stored: list[Stored]) -> Received | None:
-        return layer._opened(stored[0])
 
-    prepared = cast(RedisListening, listening)
-    wait = Receive(session, prepared, None, first, (None, None), finished.set_result)
+def _release(layer: "RedisChannelLayer", session: Session) -> None:
+    """Leave the loop with the last receive of a passing session."""
+    if session.is_passing and not session.receives:
+        loop = asyncio.get_running_loop()
+        if layer._asyncio_sessions.get(loop) is session:
+            del layer._asyncio_sessions[loop]
+        session.release()
+
+
+async def _result(begin: Callable[[Callable[[Any], object]], object]) -> Any:
+    """What the callback that ``begin`` is given gets; an exception is raised."""
+    finished: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+    begin(lambda result: None if finished.done() else finished.set_result(result))
+    result = await finished
+    if isinstance(result, Exception):
+        raise result
+    return result
+
+
+async def _waited(wait_of: Callable[[Callable[[Any], object]], Wait]) -> Any:
+    """What a wait gives; it may be cancelled without a loss."""
+    finished: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+    wait = wait_of(finished.set_result)
     wait.start()
     try:
         result = await asyncio.shield(finished)
@@ -79,11 +108,68 @@ async def receive(layer: "RedisChannelLayer", channels: Collection[str]) -> Rece
         wait.cancel()
         await finished  # until what may have come in this moment is put back
         raise
-    finally:
-        if not session.receives and layer._asyncio_sessions.get(loop) is session:
-            del layer._asyncio_sessions[loop]
-            session.release()
     if isinstance(result, Exception):
         raise result
-    received: Received = result
+    return result
+
+
+async def receive(layer: "RedisChannelLayer", channels: Collection[str]) -> Received:
+    """See ``BaseChannelLayer.receive_async``."""
+    listening = layer._listening(channels)
+    if not listening.queues:
+        return None, None
+    session = _passing_session(layer)
+    prepared = cast(RedisListening, listening)
+
+    def first(stored: list[Stored]) -> Received | None:
+        return layer._opened(stored[0])
+
+    try:
+        received: Received = await _waited(
+            lambda done: Receive(session, prepared, None, first, (None, None), done)
+        )
+    finally:
+        _release(layer, session)
     return received
+
+
+async def receive_deliveries(
+    layer: "RedisChannelLayer", channels: Collection[str], limit: int
+) -> list[Delivery]:
+    """See ``BaseChannelLayer.receive_deliveries_async``."""
+    listening = layer._listening(channels)
+    if not listening.queues:
+        return []
+    prepared = cast(RedisListening, listening)
+    found: list[Delivery] = await _waited(
+        lambda done: Receive(_session(layer), prepared, limit, layer._delivered, [], done)
+    )
+    return found
+
+
+async def send(layer: "RedisChannelLayer", channel: str, message: dict[str, Any]) -> None:
+    """See ``BaseChannelLayer.send_async``."""
+    queue, targets = layer._address(channel)
+    body = layer._encode(message, queue)
+    if layer.drop_rate and layer._drops_on_purpose(queue):
+        return
+    pushed = await _result(lambda done: _session(layer).push(queue, targets, body, done))
+    if not pushed:
+        raise layer._refusal(queue)
+
+
+async def room(layer: "RedisChannelLayer", channel: str) -> None:
+    """See ``BaseChannelLayer.room_async``."""
+    queue, _ = layer._address(channel)
+    await _waited(lambda done: RoomWait(_session(layer), queue, done))
+
+
+async def new_channel(layer: "RedisChannelLayer", pattern: str) -> str:
+    """See ``BaseChannelLayer.new_channel_async``."""
+    while True:
+        name = layer._drawn(pattern)
+        queue, local = names.split_name(name)
+        shard = layer.topology.home(queue)
+        frame = layer._exists_frame(shard, queue, local)
+        if not await _result(partial(_session(layer).call, shard, frame)):
+            return name

@@ -5,6 +5,7 @@ import functools
 import importlib
 import re
 from collections.abc import Collection, Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from channels import codec
@@ -27,6 +28,12 @@ _DELIVERIES = 100
 def _twisted() -> Any:
     """The Twisted part; a process that never asks for it never loads Twisted."""
     return importlib.import_module("channels.layers.redis.twisted")
+
+
+@functools.cache
+def _asynchronous() -> Any:
+    """The asyncio part, loaded as late."""
+    return importlib.import_module("channels.layers.redis.asynchronous")
 
 
 class RedisChannelLayer(RedisWaits, RedisGroups, RedisKnowledge):
@@ -83,9 +90,13 @@ class RedisChannelLayer(RedisWaits, RedisGroups, RedisKnowledge):
     def close(self) -> None:
         """Close the connections; the next use makes new ones."""
         session, self._reactor_session = self._reactor_session, None
-        if session is not None:
-            self._kept_fresh = False
-            session.loop.soon(session.close)
+        sessions = [session, *self._asyncio_sessions.values()]
+        self._asyncio_sessions.clear()
+        self._kept_fresh = False
+        for session in sessions:
+            if session is not None:
+                with suppress(RuntimeError):  # its loop is closed
+                    session.loop.soon(session.close)
         super().close()
 
     def _after_fork(self) -> None:
@@ -123,9 +134,28 @@ class RedisChannelLayer(RedisWaits, RedisGroups, RedisKnowledge):
 
     async def receive_async(self, channels: Collection[str]) -> Received:
         """``receive`` that blocks, as a coroutine; cancelling it loses no message."""
-        receive = importlib.import_module("channels.layers.redis.asynchronous").receive
-        received: Received = await receive(self, channels)
+        received: Received = await _asynchronous().receive(self, channels)
         return received
+
+    async def receive_deliveries_async(self, channels: Collection[str]) -> list[Delivery]:
+        """At least one delivery, or none where a flush, ``interrupt`` or a generation woke it."""
+        found: list[Delivery] = await _asynchronous().receive_deliveries(
+            self, channels, _DELIVERIES
+        )
+        return found
+
+    async def send_async(self, channel: str, message: dict[str, Any]) -> None:
+        """``send`` as a coroutine."""
+        await _asynchronous().send(self, channel, message)
+
+    async def new_channel_async(self, pattern: str) -> str:
+        """``new_channel`` as a coroutine."""
+        name: str = await _asynchronous().new_channel(self, pattern)
+        return name
+
+    async def room_async(self, channel: str) -> None:
+        """Returns when a send to ``channel`` may succeed; may be cancelled."""
+        await _asynchronous().room(self, channel)
 
     def __str__(self) -> str:
         hosts = ", ".join(endpoint.text for endpoint in self.topology.endpoints())
