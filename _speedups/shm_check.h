@@ -35,6 +35,7 @@ static int shm_is_reached(check_t *check, ref_t ref) {
 static void shm_check_slab(segment_t *s, check_t *check, int arena, uint32_t number) {
     slab_t *slab = shm_slab(s, arena, number);
     SHM_HOLDS(shm_step_of(s, arena, number)->committed, "a slab in memory that was not granted");
+    SHM_HOLDS(slab->fresh && slab->fresh == shm_fresh(slab), "the size of a slab");
     uint32_t size = shm_cell_size(slab->size_class), used = 0, listed = 0;
     char *at = s->base + s->start[arena] + (uint64_t)number * SHM_SLAB;
     for (uint32_t k = 0; k < slab->fresh; k++) {
@@ -60,6 +61,7 @@ static void shm_check_arena(segment_t *s, check_t *check, int arena) {
         slab_t *slab = shm_slab(s, arena, n);
         if (slab->size_class) {
             shm_check_slab(s, check, arena, n);
+            if (check->wrong) return;
             uint32_t cells = SHM_SLAB / shm_cell_size(slab->size_class);
             expected += slab->free || slab->fresh < cells;
         } else expected += shm_step_of(s, arena, n)->committed;
@@ -230,10 +232,9 @@ static void shm_check_bodies(segment_t *s, check_t *check) {
     uint64_t entries = 0;
     for (uint32_t n = 0; n < s->slabs[SHM_MESSAGES]; n++) {
         slab_t *slab = shm_slab(s, SHM_MESSAGES, n);
-        uint32_t size = slab->size_class ? shm_cell_size(slab->size_class) : SHM_SLAB;
         char *at = s->base + s->start[SHM_MESSAGES] + (uint64_t)n * SHM_SLAB;
-        for (uint32_t k = 0; slab->size_class && k < slab->fresh; k++) {
-            cell_t *cell = (cell_t *)(at + (uint64_t)k * size);
+        for (uint32_t k = 0; k < shm_fresh(slab); k++) {
+            cell_t *cell = (cell_t *)(at + (uint64_t)k * shm_cell_size(slab->size_class));
             if (cell->kind == SHM_BODY) entries += ((body_t *)cell)->entries;
         }
     }
@@ -243,12 +244,15 @@ static void shm_check_bodies(segment_t *s, check_t *check) {
 static void shm_check_all(segment_t *s, check_t *check) {
     uint64_t pending = 0;
     uint32_t idle[2] = {0, 0}, waiting[SHM_SIDES] = {0, 0};
-    for (int arena = 0; arena < SHM_ARENAS; arena++)
+    for (int arena = 0; arena < SHM_ARENAS && !check->wrong; arena++)
         shm_check_indexed(s, check, arena, &pending, idle, waiting);
-    shm_check_clients(s, check, waiting[SHM_READERS] + waiting[SHM_SENDERS]);
-    shm_check_bodies(s, check);
-    for (int heap = 0; heap < 2; heap++) shm_check_heap(s, check, heap);
-    for (int arena = 0; arena < SHM_ARENAS; arena++) shm_check_arena(s, check, arena);
+    if (check->wrong == NULL)
+        shm_check_clients(s, check, waiting[SHM_READERS] + waiting[SHM_SENDERS]);
+    if (check->wrong == NULL) shm_check_bodies(s, check);
+    for (int heap = 0; heap < 2 && !check->wrong; heap++) shm_check_heap(s, check, heap);
+    for (int arena = 0; arena < SHM_ARENAS && !check->wrong; arena++)
+        shm_check_arena(s, check, arena);
+    if (check->wrong) return;
     SHM_HOLDS(pending == s->header->pending, "the count of entries");
     SHM_HOLDS(idle[0] == s->header->idle[0].count && idle[1] == s->header->idle[1].count,
               "the count of idle channels");

@@ -24,7 +24,8 @@ static waiter_t *shm_waiter_new(segment_t *s, uint32_t client) {
 }
 
 static void shm_waiter_free(segment_t *s, waiter_t *waiter, wakes_t *wakes, uint64_t now) {
-    shm_withdraw(s, waiter, wakes, now);
+    if (waiter->client >= SHM_CLIENTS) shm_fault(s);
+    if (!s->fault) shm_withdraw(s, waiter, wakes, now);
     if (s->fault) return;
     waiter_t *before = waiter->previous ? shm_waiter_at(s, waiter->previous) : NULL;
     waiter_t *after = waiter->next ? shm_waiter_at(s, waiter->next) : NULL;

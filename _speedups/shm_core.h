@@ -100,7 +100,7 @@ static int shm_describe(segment_t *s, description_t *d) {
                 d->granted[arena] += SHM_GROWTH;
         for (uint32_t n = 0; n < s->slabs[arena]; n++) {
             slab_t *slab = shm_slab(s, arena, n);
-            for (uint32_t k = 0; slab->size_class && k < slab->fresh; k++) {
+            for (uint32_t k = 0; k < shm_fresh(slab); k++) {
                 cell_t *cell = (cell_t *)(s->base + s->start[arena] + (uint64_t)n * SHM_SLAB +
                                           (uint64_t)k * shm_cell_size(slab->size_class));
                 d->channels += cell->kind == SHM_CHANNEL && ((channel_t *)cell)->count;
@@ -221,7 +221,7 @@ static int shm_op_flush(segment_t *s, request_t *r, uint64_t now) {
 static int shm_op_retire(segment_t *s, request_t *r) {
     COMMIT(s->header->retired, 1);
     shm_wake_all(s, &r->wakes);
-    unlink(s->path);
+    shm_unname(s);
     return SHM_OK;
 }
 
@@ -269,7 +269,10 @@ static int shm_enter(segment_t *s, wakes_t *wakes, uint64_t patience) {
     if (died) COMMIT(s->header->damaged, 1);
     if (s->header->damaged) result = shm_rebuild(s, wakes, shm_now());
     if (died) pthread_mutex_consistent(&s->header->mutex); /* last: until here it may be repeated */
-    if (result == SHM_OK && s->header->retired) result = SHM_RETIRED;
+    if (result == SHM_OK && s->header->retired) {
+        shm_unname(s); /* whoever retired it may have died before */
+        result = SHM_RETIRED;
+    }
     if (result != SHM_OK) pthread_mutex_unlock(&s->header->mutex);
     else s->header->owner = (uint32_t)s->pid;
     return result;

@@ -335,9 +335,11 @@ static int shm_push_party(segment_t *s, party_t *party, body_t *body, const mess
         PUT(channel->capacity, holder->capacity);
         if (channel->idle) shm_idle_remove(s, channel);
     }
-    for (ref_t next = party->first; next && !s->fault;) {
+    uint32_t guard = s->guard / SHM_MAX_TARGETS + 2;
+    for (ref_t next = party->first; next && !s->fault; guard--) {
         portion_t portion = shm_portion(s, next, now);
         next = portion.to;
+        if (guard == 0) shm_fault(s);
         if (portion.targets == 0) continue;
         int result = channel ? shm_push_portion(s, channel, body, portion, message, done, wakes,
                                                 now) : SHM_NO_MEMORY;

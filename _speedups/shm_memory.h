@@ -21,6 +21,13 @@ static inline uint32_t shm_class_of(uint32_t size) {
     return size_class;
 }
 
+/* How many cells of a slab were ever used, as far as they can be. */
+static inline uint32_t shm_fresh(const slab_t *slab) {
+    if (slab->size_class - 1 >= SHM_CLASSES) return 0;
+    uint32_t cells = SHM_SLAB / shm_cell_size(slab->size_class);
+    return slab->fresh < cells ? slab->fresh : cells;
+}
+
 static inline slab_t *shm_slab(segment_t *s, int arena, uint32_t number) {
     return &s->slab_table[s->first_slab[arena] + number];
 }
@@ -276,6 +283,7 @@ static inline cursor_t shm_cursor(segment_t *s, int arena, void *object, const v
 
 /* The bytes at the cursor, as many as lie together; NULL where the object ends. */
 static inline char *shm_span(segment_t *s, int arena, cursor_t *cursor, uint32_t *length) {
+    if (cursor->cell == NULL) return NULL;
     if (cursor->at >= cursor->room) {
         ref_t chain = cursor->cell->chain;
         cursor->cell = shm_object(s, arena, chain, SHM_MORE);

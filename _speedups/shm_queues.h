@@ -84,7 +84,7 @@ static void shm_idle_add(segment_t *s, channel_t *channel) {
     PUT(idle->newest, ref);
     PUT(idle->count, idle->count + 1);
     while (!s->fault && idle->count > (passing ? SHM_PASSING : SHM_REMEMBERED))
-        shm_forget_oldest(s, passing);
+        if (!shm_forget_oldest(s, passing)) shm_fault(s);
 }
 
 /* ``shm_alloc`` for messages, at the cost of what is remembered of idle channels. */
@@ -303,7 +303,7 @@ static int shm_take_entry(segment_t *s, channel_t *channel, uint32_t number, int
     uint32_t taken = (uint32_t)(entry->position >> 32), skipped = (uint32_t)entry->position;
     uint32_t bytes = shm_target_bytes(entry), left = entry->targets - taken;
     if (skipped > bytes || taken > entry->targets || entry->targets > SHM_MAX_TARGETS ||
-        body->length > body->cell.size)
+        bytes > s->size[SHM_MESSAGES] || body->length > s->size[SHM_MESSAGES])
         return SHM_CORRUPT;
     if (entry->deadline <= now) {
         shm_remove_first(s, channel, wakes, now);

@@ -35,21 +35,35 @@ static inline void shm_unmark(rebuild_t *rebuild, ref_t ref) {
     rebuild->marks[ref / 8] &= (uint8_t)~(1 << ref % 8);
 }
 
-/* Mark an object's cells, if its chain holds what its size says. */
-static int shm_mark_object(segment_t *s, rebuild_t *rebuild, int arena, cell_t *cell, int mark) {
-    ref_t ref = shm_ref(s, cell);
-    uint64_t room = shm_cell_room(s, arena, ref), size = cell->size;
-    ref_t chain = cell->chain;
-    if (size > s->size[arena]) return 0;
-    if (mark) shm_mark(rebuild, ref);
-    while (room < size) {
-        cell_t *more = shm_cell_at(s, arena, chain);
-        if (more == NULL || more->kind != SHM_MORE || shm_marked(rebuild, chain)) return 0;
-        if (mark) shm_mark(rebuild, chain);
-        room += shm_cell_room(s, arena, chain);
-        chain = more->chain;
+/* Take back the marks of an object's first cells. */
+static void shm_unmark_cells(segment_t *s, rebuild_t *rebuild, int arena, cell_t *cell,
+                             uint32_t count) {
+    for (; count; count--) {
+        shm_unmark(rebuild, shm_ref(s, cell));
+        if (count > 1) cell = shm_cell_at(s, arena, cell->chain);
     }
-    return chain == 0;
+}
+
+/* Mark an object's cells, if its chain holds what its size says, and none of another's. */
+static int shm_mark_object(segment_t *s, rebuild_t *rebuild, int arena, cell_t *first) {
+    uint64_t size = first->size, room = shm_cell_room(s, arena, shm_ref(s, first));
+    int long_ones = first->kind == SHM_ENTRY || first->kind == SHM_BODY || first->kind == SHM_NOTE;
+    cell_t *cell = first;
+    uint32_t count = 1;
+    if (size > s->size[arena] || shm_marked(rebuild, shm_ref(s, first))) return 0;
+    if (size > room && !(long_ones && room == SHM_LARGEST - sizeof(cell_t))) return 0;
+    shm_mark(rebuild, shm_ref(s, first));
+    while (room < size) {
+        ref_t chain = cell->chain;
+        cell = shm_cell_at(s, arena, chain);
+        if (cell == NULL || cell->kind != SHM_MORE || shm_marked(rebuild, chain)) break;
+        shm_mark(rebuild, chain);
+        room += shm_cell_room(s, arena, chain);
+        count++;
+    }
+    if (room >= size && cell->chain == 0) return 1;
+    shm_unmark_cells(s, rebuild, arena, first, count);
+    return 0;
 }
 
 /* An object that turned out to be invalid: its cells are free ones now. */
@@ -95,10 +109,8 @@ static int shm_each(segment_t *s, rebuild_t *rebuild, int arena, uint32_t kind, 
 
 static int shm_visit_first(segment_t *s, rebuild_t *rebuild, int arena, void *object) {
     cell_t *cell = object;
-    if (cell->size < shm_least_size(cell->kind) ||
-        !shm_mark_object(s, rebuild, arena, cell, 0))
+    if (cell->size < shm_least_size(cell->kind) || !shm_mark_object(s, rebuild, arena, cell))
         COMMIT(cell->kind, SHM_FREE);
-    else shm_mark_object(s, rebuild, arena, cell, 1);
     return 1;
 }
 

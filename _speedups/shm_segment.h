@@ -74,7 +74,7 @@ static void shm_measure(segment_t *s, uint64_t message_memory, uint64_t group_me
         s->start[arena] = at;
         at += s->size[arena];
     }
-    s->total = at;
+    s->total = at + 4096; /* a name that a scribble made longer is read beyond its cell */
     s->guard = (uint32_t)(at / SHM_UNIT);
     s->byte_limit = s->size[SHM_MESSAGES] / 2;
 }
@@ -211,6 +211,14 @@ static void shm_close(segment_t *s) {
     pthread_mutex_destroy(&s->bells_lock);
     memset(s, 0, sizeof *s);
     s->fd = -1;
+}
+
+/* Take the name from a segment, if it still has it. Under its lock, so that nobody else does. */
+static void shm_unname(segment_t *s) {
+    struct stat own, named;
+    if (fstat(s->fd, &own) == 0 && lstat(s->path, &named) == 0 && own.st_ino == named.st_ino &&
+        own.st_dev == named.st_dev)
+        unlink(s->path);
 }
 
 /* The lock */
