@@ -209,6 +209,15 @@ static cell_t *shm_cell_new(segment_t *s, int arena, uint32_t size_class) {
     return cell;
 }
 
+/* A cell for so many bytes; where memory is short, also a larger one than is needed. */
+static cell_t *shm_cell_for(segment_t *s, int arena, uint32_t size) {
+    uint32_t size_class = shm_class_of(size);
+    cell_t *cell = shm_cell_new(s, arena, size_class);
+    while (cell == NULL && !s->fault && size_class < SHM_CLASSES)
+        cell = shm_cell_new(s, arena, ++size_class);
+    return cell;
+}
+
 /* Put a cell that says nothing any more on the free list. */
 static void shm_cell_free(segment_t *s, int arena, cell_t *cell) {
     ref_t ref = shm_ref(s, cell);
@@ -249,14 +258,14 @@ static void *shm_alloc(segment_t *s, int arena, uint64_t size) {
     uint32_t room = SHM_LARGEST - (uint32_t)sizeof(cell_t);
     uint64_t rest = size - sizeof(cell_t);
     if (size > s->size[arena]) return NULL;
-    cell_t *first = shm_cell_new(s, arena, shm_class_of(rest > room ? SHM_LARGEST : (uint32_t)size));
+    cell_t *first = shm_cell_for(s, arena, rest > room ? SHM_LARGEST : (uint32_t)size);
     if (first == NULL) return NULL;
     PUT(first->size, (uint32_t)rest);
     cell_t *last = first;
     while (rest > room) {
         rest -= room;
         uint32_t wanted = rest > room ? SHM_LARGEST : (uint32_t)(rest + sizeof(cell_t));
-        cell_t *cell = shm_cell_new(s, arena, shm_class_of(wanted));
+        cell_t *cell = shm_cell_for(s, arena, wanted);
         if (cell == NULL) {
             shm_free(s, arena, first);
             return NULL;

@@ -1,5 +1,6 @@
 """The shared-memory layer: the primitives, each of which is one call into the segment."""
 
+import functools
 import hashlib
 import re
 import time
@@ -31,6 +32,12 @@ def _check_memory(name: str, size: object) -> int:
     if isinstance(size, int) and not isinstance(size, bool) and size >= _LEAST_MEMORY:
         return size
     raise ValueError(f"{name} must be an int of at least {_LEAST_MEMORY} bytes, not {size!r}")
+
+
+def _capacity(layer: "weakref.ref[IPCChannelLayer]", queue: str) -> int:
+    """Asks a layer that its segment must not keep alive, since it is left when the layer goes."""
+    owner = layer()
+    return 1 if owner is None else owner.get_capacity(queue)
 
 
 class PackedListening(Listening):
@@ -91,7 +98,7 @@ class IPCChannelLayer(BaseChannelLayer):
             self.message_memory,
             self.group_memory,
             expiry,
-            self.get_capacity,
+            functools.partial(_capacity, weakref.ref(self)),
             self.lock_timeout,
             create=True,
         )
