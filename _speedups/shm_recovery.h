@@ -393,6 +393,7 @@ static void shm_sweep_step(segment_t *s, int arena, uint32_t number) {
         shm_punch(s, s->start[arena] + (uint64_t)number * SHM_GROWTH, SHM_GROWTH);
         return;
     }
+    if (step->committed != 1) COMMIT(step->committed, 1);
     for (uint32_t k = SHM_SLABS_A_STEP; k-- > 0;) {
         slab_t *slab = shm_slab(s, arena, first + k);
         if (slab->size_class == 0) shm_slab_link(s, arena, 0, first + k);
