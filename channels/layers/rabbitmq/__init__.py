@@ -8,5 +8,6 @@ except ImportError as error:
     ) from error
 
 from channels.layers.rabbitmq.layer import RabbitmqChannelLayer
+from channels.layers.rabbitmq.local import RabbitmqLocalChannelLayer
 
-__all__ = ["RabbitmqChannelLayer"]
+__all__ = ["RabbitmqChannelLayer", "RabbitmqLocalChannelLayer"]

@@ -8,14 +8,13 @@ import re
 import sys
 import threading
 import time
-from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Collection, Coroutine, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from pika import URLParameters
 from pika.connection import Parameters
 
 from channels import codec
-from channels.layers.base import BaseChannelLayer
 from channels.layers.entries import Delivery, Received, Stored
 from channels.layers.rabbitmq.counts import Counts
 from channels.layers.rabbitmq.engine import Engine
@@ -23,6 +22,7 @@ from channels.layers.rabbitmq.receiving import Request, Rests
 from channels.layers.rabbitmq.rooms import Wait
 from channels.layers.rabbitmq.thread import EngineThread
 from channels.layers.rabbitmq.topology import Topology
+from channels.layers.sealing import SealedChannelLayer
 from channels.layers.waiting import Listening, ThreadWaiter, Waiter
 
 if TYPE_CHECKING:
@@ -39,11 +39,12 @@ TIMEOUT = 5.0
 _DELIVERIES = 100
 
 
-class RabbitmqChannelLayer(BaseChannelLayer):
+class RabbitmqChannelLayer(SealedChannelLayer):
     """A layer over RabbitMQ 3.10 or later.
 
     ``url``: where the broker is, as in ``amqp://user:password@host:5672/vhost`` or ``amqps://``;
     several URLs are the nodes of one cluster, and are tried in turn.
+    ``symmetric_encryption_keys``: the first one encrypts, all decrypt; None stores in clear.
     ``prefix``: the beginning of the names on the broker, one for each project in a virtual host.
     ``timeout``: seconds within which the broker has to answer; past it a call raises
     ``LayerUnavailable``, and a message may or may not have been stored.
@@ -54,11 +55,12 @@ class RabbitmqChannelLayer(BaseChannelLayer):
 
     def __init__(
         self,
-        url: str | Sequence[str],
+        url: str | Collection[str],
         expiry: float = 60,
         group_expiry: float = 86400,
         capacity: int = 100,
         channel_capacity: Mapping[str | re.Pattern[str], int] | None = None,
+        symmetric_encryption_keys: Collection[str | bytes] | None = None,
         *,
         prefix: str = "asgi",
         timeout: float = TIMEOUT,
@@ -70,6 +72,7 @@ class RabbitmqChannelLayer(BaseChannelLayer):
             group_expiry,
             capacity,
             channel_capacity,
+            symmetric_encryption_keys=symmetric_encryption_keys,
             message_limit=message_limit,
             drop_rate=drop_rate,
         )
@@ -331,7 +334,7 @@ def _in_reactor() -> bool:
     return threadable is not None and bool(threadable.isInIOThread())
 
 
-def _parameters(url: str | Sequence[str], timeout: float) -> list[Parameters]:
+def _parameters(url: str | Collection[str], timeout: float) -> list[Parameters]:
     urls = [url] if isinstance(url, str) else list(url)
     if not urls or not all(isinstance(one, str) for one in urls):
         raise ValueError(f"url must be a URL such as amqp://host/, or a list of them, not {url!r}")

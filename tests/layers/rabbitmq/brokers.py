@@ -8,7 +8,7 @@ from typing import Any
 from channels.layers.rabbitmq import RabbitmqChannelLayer
 from tests.servers.rabbitmq import Broker
 
-__all__ = ["broker", "fresh_layer", "same_store"]
+__all__ = ["broker", "fresh_layer", "fresh_prefix", "same_store"]
 
 
 @functools.cache
@@ -20,9 +20,14 @@ def broker() -> Broker:
     return started
 
 
+def fresh_prefix() -> str:
+    """A prefix that nobody has used: an empty store."""
+    return f"test-{secrets.token_hex(6)}"
+
+
 def fresh_layer(**arguments: Any) -> RabbitmqChannelLayer:
-    """A layer with an empty store: a prefix of its own."""
-    return RabbitmqChannelLayer(broker().url, prefix=f"test-{secrets.token_hex(6)}", **arguments)
+    """A layer with an empty store."""
+    return RabbitmqChannelLayer(broker().url, prefix=fresh_prefix(), **arguments)
 
 
 def same_store(layer: RabbitmqChannelLayer) -> RabbitmqChannelLayer:
