@@ -7,7 +7,7 @@ connection, and its reply read: what it popped in that moment goes back to the f
 
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from channels._speedups import resp
 from channels.exceptions import LayerUnavailable
@@ -180,32 +180,38 @@ class RedisWaits(RedisQueues):
 
         ``waits``: they count us as waiting then.
         """
+        shards = self._shards_of(queue)
+        working = [shard for shard in shards if len(shards) == 1 or not shard.rest()]
+        requests = [(shard, [self._room_frame(shard, queue, waits)]) for shard in working]
         full: dict[Shard, float] = {}
-        failure: LayerUnavailable | None = None
-        for shard in self.topology.all_from(queue):
-            limits = self._limits(shard, queue)
-            if not limits[1]:
-                continue  # holds no part of so small a capacity
-            try:
-                left = shard.call(ROOM(shard.queue_keys(queue), *limits, int(waits)))
-            except LayerUnavailable as error:
-                shard.failed(error)
-                failure = error
-                continue
-            if left < 0:
-                for other in full if waits else ():
-                    self._leave(other, queue)
-                return None
-            full[shard] = time.monotonic() + left / 1000
-        if failure is not None and not full:
-            raise failure
+        has_room = False
+        now = time.monotonic()
+        for shard, replies in zip(working, self.topology.scatter(requests), strict=True):
+            if not isinstance(replies, LayerUnavailable):
+                has_room = has_room or replies[0] < 0
+                if replies[0] >= 0:
+                    full[shard] = now + replies[0] / 1000
+        if has_room:
+            if waits:
+                self._leave(full, queue)
+            return None
+        if not full:
+            raise next(shard.failure for shard in shards if shard.failure is not None)
         return full
 
-    def _leave(self, shard: Shard, queue: str) -> None:
-        try:
-            shard.call(LEAVE((shard.queue_keys(queue)[1],)))
-        except LayerUnavailable as error:
-            shard.failed(error)
+    def _shards_of(self, queue: str) -> list[Shard]:
+        """The shards that hold a part of the capacity of a queue."""
+        shards = self.topology.all_from(queue)
+        return [shard for shard in shards if self._limits(shard, queue)[1]]
+
+    def _room_frame(self, shard: Shard, queue: str, waits: bool) -> bytes:
+        return ROOM(shard.queue_keys(queue), *self._limits(shard, queue), int(waits))
+
+    def _leave(self, shards: Iterable[Shard], queue: str) -> None:
+        self.topology.scatter([(shard, [self._leave_frame(shard, queue)]) for shard in shards])
+
+    def _leave_frame(self, shard: Shard, queue: str) -> bytes:
+        return LEAVE(shard.queue_keys(queue), self._limits(shard, queue)[1])
 
     def _wait_for_token(self, queue: str, full: Mapping[Shard, float], deadline: float) -> None:
         """Block until a shard has room, or may have by expiry, or ``deadline``."""
@@ -216,6 +222,4 @@ class RedisWaits(RedisQueues):
             shard.call(resp.pack(("LPUSH", tokens[shard], b"")))
 
         found = self._blocking(frames, min(deadline, *full.values()), None, unused)
-        for shard in full:
-            if found is None or shard is not found[0]:
-                self._leave(shard, queue)
+        self._leave([shard for shard in full if found is None or shard is not found[0]], queue)

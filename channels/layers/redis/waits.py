@@ -14,7 +14,6 @@ from channels.layers.entries import Stored
 from channels.layers.redis.connection import Endpoint, Reply
 from channels.layers.redis.listening import BLOCK_SECONDS, Part, RedisListening
 from channels.layers.redis.queues import Taken
-from channels.layers.redis.scripts import LEAVE, ROOM
 from channels.layers.redis.session import Command, Session
 from channels.layers.redis.shards import Shard
 from channels.layers.redis.tasks import Outcome, run
@@ -295,30 +294,34 @@ class RoomWait(Wait):
 
     async def _full_shards(self) -> dict[Shard, int] | None:
         """The shards, all full, and milliseconds until each expires an entry; None with room."""
+        shards = self._layer._shards_of(self._queue)
+        working = [shard for shard in shards if len(shards) == 1 or not shard.rest()] or shards
+        asked = {
+            shard: self._session.ask(shard, self._layer._room_frame(shard, self._queue, True))
+            for shard in working
+        }
         full: dict[Shard, int] = {}
+        has_room = False
         failure: LayerUnavailable | None = None
-        for shard in self._layer.topology.all_from(self._queue):
-            limits = self._layer._limits(shard, self._queue)
-            if not limits[1]:
-                continue  # holds no part of so small a capacity
-            frame = ROOM(shard.queue_keys(self._queue), *limits, 1)
+        for shard, outcome in asked.items():
             try:
-                left = await self._session.ask(shard, frame)
+                left = await outcome
             except LayerUnavailable as error:
                 failure = error
                 continue
-            if left < 0:
-                self._leave(full)
-                return None
-            full[shard] = left
+            has_room = has_room or left < 0
+            if left >= 0:
+                full[shard] = left
+        if has_room:
+            self._leave(full)
+            return None
         if failure is not None and not full:
             raise failure
         return full
 
     def _leave(self, shards: Iterable[Shard]) -> None:
         for shard in shards:
-            info = shard.queue_keys(self._queue)[1]
-            self._tell(shard, LEAVE((info,)))
+            self._tell(shard, self._layer._leave_frame(shard, self._queue))
 
     def _settle(self, full: dict[Shard, int], commands: Sequence[Command]) -> None:
         """Account for the tokens: one is ours, unless we gave up; others are other senders'."""

@@ -11,8 +11,9 @@ if not head or not is_over(KEYS[1], length + 1, tonumber(ARGV[2]), process) then
   return -1
 end
 if ARGV[4] == '1' then
-  redis.call('DEL', KEYS[3])  -- left by senders that gave up
-  redis.call('HINCRBY', KEYS[2], 'w', 1)
+  -- tokens that nobody took yet mean no room any more: their owners are counted again
+  redis.call('HINCRBY', KEYS[2], 'w', 1 + redis.call('LLEN', KEYS[3]))
+  redis.call('DEL', KEYS[3])
   keep(KEYS[2], 60000)
   flag(KEYS[1])
 end
