@@ -19,8 +19,12 @@ from channels.layers.redis.queues import RedisQueues
 from channels.layers.redis.scripts import LEAVE, ROOM
 from channels.layers.redis.shards import Shard
 from channels.layers.waiting import Listening, Waiter
+from channels.outage import Backoff
 
 __all__ = ["RedisWaits"]
+
+#: Seconds of the shortest pause before a connection is made that broke twice in one wait.
+_FIRST_PAUSE = 0.05
 
 
 class RedisWaits(RedisQueues):
@@ -110,14 +114,19 @@ class RedisWaits(RedisQueues):
         deadline: float,
         token: object | None,
     ) -> tuple[Shard, Reply] | None:
+        losses: dict[Shard, int] = {}
+        delays = Backoff(_FIRST_PAUSE)
+        retry = 0.0
         while token is None or token is self.interruption:
-            retry = self._start_all(commands, frames)
+            if time.monotonic() >= retry:
+                retry = self._start_all(commands, frames)
             commands.wait(min(deadline, retry))
             for shard, reply in commands.replies():
                 if isinstance(reply, LayerUnavailable):
-                    if len(frames) == 1 and shard.failure is not None:
-                        raise reply  # it failed before, without a success since
                     shard.failed(reply)
+                    losses[shard] = losses.get(shard, 0) + 1
+                    pause = delays.next_delay() if losses[shard] > 1 else 0.0
+                    retry = min(retry, time.monotonic() + pause)
                     continue
                 shard.worked()
                 if reply is not None:

@@ -84,9 +84,7 @@ class Commands:
             or not connection.is_sound()
         ):
             connection = self._connect(shard)
-        now = time.monotonic()
-        connection.used_at = now
-        self.blocked[shard] = now + BLOCK_SECONDS + connection.endpoint.timeout
+        self.blocked[shard] = time.monotonic() + BLOCK_SECONDS + connection.endpoint.timeout
         try:
             connection.write(frame)
         except LayerUnavailable:
@@ -103,7 +101,7 @@ class Commands:
 
     def wait(self, deadline: float) -> None:
         """Block until a reply comes, or an interruption, or ``deadline``."""
-        left = min(deadline, *self.blocked.values()) - time.monotonic()
+        left = min((deadline, *self.blocked.values())) - time.monotonic()
         self._ready = self._poll.poll(math.ceil(left * 1000) if left > 0 else 0)
 
     def replies(self) -> Iterator[tuple[Shard, Reply | LayerUnavailable]]:

@@ -32,9 +32,6 @@ _BLMPOP_VERSION = (7, 0)
 #: Bytes of one read. Larger buffers cost more than the calls that they save.
 _BUFFER_SIZE = 65536
 
-#: Seconds of silence after which an idle connection is probed before it is used.
-_TRUSTED_FOR = 0.5
-
 #: Seconds of silence after which the system probes whether the other side is there.
 _KEEPALIVE = 30
 
@@ -46,7 +43,7 @@ class NotDone(LayerUnavailable):
 class Connection:
     """One connection, for one thread at a time. ``Endpoint.connect`` makes it."""
 
-    __slots__ = ("_buffer", "_reader", "client_id", "endpoint", "is_tls", "sock", "used_at")
+    __slots__ = ("_buffer", "_poll", "_reader", "client_id", "endpoint", "is_tls", "sock")
 
     def __init__(self, endpoint: "Endpoint", sock: socket.socket) -> None:
         self.endpoint = endpoint
@@ -54,7 +51,8 @@ class Connection:
         self.is_tls = isinstance(sock, ssl.SSLSocket)
         #: The server's number of it, for CLIENT UNBLOCK.
         self.client_id = 0
-        self.used_at = time.monotonic()
+        self._poll = select.poll()
+        self._poll.register(sock, select.POLLIN)
         self._reader = resp.Reader()
         self._buffer = bytearray(_BUFFER_SIZE)
 
@@ -126,13 +124,7 @@ class Connection:
 
     def is_sound(self) -> bool:
         """Whether an idle connection may be used: nothing came on it, no end and no reply."""
-        now = time.monotonic()
-        if now - self.used_at < _TRUSTED_FOR:
-            return True
-        poll = select.poll()
-        poll.register(self.sock, select.POLLIN)
-        self.used_at = now
-        return not poll.poll(0)
+        return not self._poll.poll(0)
 
     def lost(self, error: Exception) -> LayerUnavailable:
         """Close it; what to raise where ``error`` came in an exchange."""
@@ -218,7 +210,6 @@ class Endpoint:
 
     def give_back(self, connection: Connection) -> None:
         """Keep a connection on which no reply is outstanding, for the next user."""
-        connection.used_at = time.monotonic()
         self._idle.append(connection)
 
     def give_back_unblocked(self, connection: Connection) -> None:
