@@ -7,7 +7,6 @@ repair.
 """
 
 from collections.abc import Callable, Iterable
-from typing import Any
 
 Stored = tuple[str, tuple[str, ...], bytes]
 
@@ -20,12 +19,10 @@ class Names:
 class Sleeper:
     """A place to sleep in: a futex, or with ``bell`` a mark that the bell's owner finds.
 
-    ``owner`` is the caller's to use. ``interrupted`` says that ``notify`` was called since
-    ``begin``.
+    ``interrupted`` says that ``notify`` was called since ``begin``.
     """
 
     bell: Bell | None
-    owner: Any
     interrupted: bool
     def __init__(self, bell: Bell | None = None) -> None: ...
     def begin(self) -> None:

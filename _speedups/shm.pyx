@@ -98,8 +98,7 @@ cdef class Mapping:
 cdef class Sleeper:
     """A place to sleep in: a futex, or with ``bell`` a mark that the bell's owner finds.
 
-    ``owner`` is the caller's to use. ``interrupted`` says that ``notify`` was called since
-    ``begin``.
+    ``interrupted`` says that ``notify`` was called since ``begin``.
     """
 
     cdef Mapping mapping
@@ -109,7 +108,6 @@ cdef class Sleeper:
     cdef volatile int interruption
     cdef object __weakref__
     cdef readonly object bell
-    cdef public object owner
 
     def __init__(self, bell=None):
         self.bell = bell

@@ -7,6 +7,7 @@ woken.
 
 from typing import TYPE_CHECKING
 
+from channels.exceptions import ChannelLayerError
 from channels.layers.waiting import EventLoop, Waiter
 
 if TYPE_CHECKING:
@@ -26,20 +27,18 @@ class _LoopBell:
         self.loop = loop
         #: Sleepers that may be used again.
         self.idle: list[shm.Sleeper] = []
-        self._waiting = 0
+        self._waiters: dict[shm.Sleeper, Waiter] = {}
         self._ticking = False
         loop.watch(bell.fileno(), self._rung)
 
     def add(self, waiter: Waiter, sleeper: "shm.Sleeper") -> None:
-        sleeper.owner = waiter
-        self._waiting += 1
+        self._waiters[sleeper] = waiter
         if not self._ticking:
             self._ticking = True
             self.loop.call_later(_TEND, self._tick)
 
     def remove(self, sleeper: "shm.Sleeper") -> None:
-        sleeper.owner = None
-        self._waiting -= 1
+        self._waiters.pop(sleeper, None)
         self.idle.append(sleeper)
 
     def close(self) -> None:
@@ -50,15 +49,20 @@ class _LoopBell:
         self._notify(tend=False)
 
     def _tick(self) -> None:
-        self._ticking = self._waiting > 0 and self.bell.fileno() >= 0
+        self._ticking = bool(self._waiters) and self.bell.fileno() >= 0
         if self._ticking:
-            self._notify(tend=True)
             self.loop.call_later(_TEND, self._tick)
+            self._notify(tend=True)
 
     def _notify(self, tend: bool) -> None:
-        for sleeper in self.bell.woken(tend):
-            if sleeper.owner is not None:
-                sleeper.owner.notify()
+        try:
+            woken = self.bell.woken(tend)
+        except ChannelLayerError:
+            woken = list(self._waiters)  # each meets the error by itself, and tells its owner
+        for sleeper in woken:
+            waiter = self._waiters.get(sleeper)
+            if waiter is not None:
+                waiter.notify()
 
 
 class Bells:
