@@ -1,4 +1,4 @@
-"""Connections in an event loop, whichever that is: commands leave at once, replies come in order.
+"""Connections in an event loop, whichever that is: commands leave soon, replies come in order.
 
 No byte is waited for in here. ``Loop`` is what Twisted's reactor and asyncio's loop have in common.
 """
@@ -61,7 +61,10 @@ class Loop(Protocol):
 class Stream:
     """A connection whose replies go to the callbacks of its commands."""
 
-    __slots__ = ("_answers", "_loop", "_out", "connection", "is_open", "lost", "reader", "since")
+    __slots__ = (
+        *("_answers", "_is_stuck", "_loop", "_out"),
+        *("connection", "is_open", "lost", "reader", "since"),
+    )
 
     def __init__(self, loop: Loop, connection: Connection, lost: Callable[["Stream"], object]):
         self.connection = connection
@@ -74,7 +77,10 @@ class Stream:
         self.since = 0.0
         self._loop = loop
         self._answers: deque[Answer] = deque()
+        #: Commands that were not written yet; there are none where no reply is awaited.
         self._out = bytearray()
+        #: Whether they wait for the socket to be writable.
+        self._is_stuck = False
         connection.sock.setblocking(False)
         loop.watch(self)
 
@@ -84,44 +90,42 @@ class Stream:
         return not self._answers
 
     def send(self, frame: bytes, answer: Answer) -> None:
-        """Write a command; ``answer`` is called with its reply."""
+        """Write a command; ``answer`` is called with its reply.
+
+        It leaves at once where no reply is awaited, else with all others that came since, when the
+        next reply is there: one system call, at either end, for as many commands as are sent in the
+        time that one takes.
+        """
         if not self.is_open:
             answer(LayerUnavailable(f"the connection to {self.connection.endpoint.text} is gone"))
             return
-        if not self._answers:
-            self.since = time.monotonic()
         self._answers.append(answer)
-        if self._out:
-            self._out += frame
-            if len(self._out) > _MOST_WAITING:
-                self.lose(TimeoutError())
-            return
+        self._out += frame
+        if len(self._answers) == 1:
+            self.since = time.monotonic()
+            self._write()
+        elif len(self._out) > _MOST_WAITING:
+            self.lose(TimeoutError())
+
+    def _write(self) -> None:
         try:
-            sent = self.connection.sock.send(frame)
+            sent = self.connection.sock.send(self._out)
         except _NOT_YET:
             sent = 0
         except OSError as error:
             self.lose(error)
             return
-        if sent < len(frame):
-            self._out += memoryview(frame)[sent:]
-            self._loop.watch_writes(self, True)
+        del self._out[:sent]
+        if self._is_stuck is not bool(self._out):
+            self._is_stuck = not self._is_stuck
+            self._loop.watch_writes(self, self._is_stuck)
 
     def writable(self) -> None:
         """Write on."""
-        try:
-            sent = self.connection.sock.send(self._out)
-        except _NOT_YET:
-            return
-        except OSError as error:
-            self.lose(error)
-            return
-        del self._out[:sent]
-        if not self._out:
-            self._loop.watch_writes(self, False)
+        self._write()
 
     def readable(self) -> None:
-        """Hand out the replies that are complete."""
+        """Hand out the replies that are complete, and write what waited for them."""
         answers = self._answers
         try:
             while self.is_open and (reply := self.connection.arrived()) is not False:
@@ -133,6 +137,8 @@ class Stream:
                 answer(reply)
         except (OSError, resp.ProtocolError) as error:
             self.lose(error)
+        if self._out and self.is_open and not self._is_stuck:
+            self._write()
 
     def lose(self, error: Exception) -> None:
         """Close it; the callbacks that wait get the failure."""
