@@ -131,6 +131,7 @@ class RedisWaits(RedisQueues):
                 shard.worked()
                 if reply is not None:
                     return shard, reply
+                retry = 0.0  # its time in the server is over
             if time.monotonic() >= deadline:
                 break
         return None

@@ -10,7 +10,7 @@ import redis
 
 from channels import codec
 from channels.exceptions import LayerUnavailable
-from channels.layers.redis import RedisChannelLayer
+from channels.layers.redis import RedisChannelLayer, listening
 from channels.layers.redis.connection import Endpoint, NotDone
 from channels.layers.redis.hosts import parse_hosts
 from channels.layers.redis.scripts import SCRIPTS
@@ -122,6 +122,24 @@ def blocked_clients(client, layer):
     return commands and [
         entry["id"] for entry in client.client_list() if entry["cmd"] in {"blpop", "blmpop"}
     ]
+
+
+@pytest.mark.parametrize("servers", [1, 4])
+def test_blocking_commands_are_renewed_when_their_time_is_over(servers, monkeypatch):
+    monkeypatch.setattr(listening, "BLOCK_SECONDS", 1)
+    layer = RedisChannelLayer(hosts=lent_servers(servers), **fresh_prefix())
+    received = []
+    thread = threading.Thread(
+        target=lambda: received.append(layer.receive(["one"], True, timeout=30))
+    )
+    with redis.Redis.from_url(lent_servers(1)[0]) as client:
+        before = client.info("commandstats")["cmdstat_blpop"]["calls"]
+        thread.start()
+        wait_until(lambda: client.info("commandstats")["cmdstat_blpop"]["calls"] > before + 1)
+    layer.send("one", {"n": 1})
+    thread.join(10)
+    assert received == [("one", {"n": 1})]
+    layer.close()
 
 
 # Refusals
