@@ -7,6 +7,7 @@ either may come to its end first. What a response may be is in ``http``.
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from contextlib import suppress
 from typing import Any
 
 from channels.exceptions import InvalidMessage, ResponseAborted
@@ -86,8 +87,8 @@ class HTTPExchange:
         try:
             await self._ask()
             await self._respond()
-        except (ClientGone, OSError):
-            pass  # servers of ASGI 2.4 tell by an OSError that the client has left
+        except ClientGone:
+            pass
         except RequestRefused as refusal:
             await self._refuse(refusal)
         except LayerLost as loss:
@@ -104,8 +105,9 @@ class HTTPExchange:
         logger.log(level, "%s %r was refused with %s", self._scope["method"], self._path, refusal)
         await self._stop_reading()
         start = refusal_page(refusal, self._scope["method"])
-        await self._send(_start_event(start))
-        await self._send(_body_event(start.content, False))
+        with suppress(OSError):  # the client has left
+            await self._send(_start_event(start))
+            await self._send(_body_event(start.content, False))
 
     async def _end(self) -> None:
         """Let go of everything, and tell the workers."""
@@ -194,8 +196,6 @@ class HTTPExchange:
             self._mailbox.end(ClientGone())
         except (ClientGone, RequestRefused) as reason:
             self._mailbox.end(reason)
-        except OSError:
-            self._mailbox.end(ClientGone())
         except Exception as error:
             logger.error("A request's body could not be sent to the channel layer: %s", error)
             self._mailbox.end(RequestRefused(*LOST))

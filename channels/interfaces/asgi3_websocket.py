@@ -8,6 +8,7 @@ the second of whatever ends the connection.
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, MutableMapping
+from contextlib import suppress
 from typing import Any
 
 from channels.exceptions import InvalidMessage, LayerUnavailable, MessageTooLarge
@@ -87,7 +88,7 @@ class WebSocketExchange:
         except TooSlow:
             logger.warning("A client does not read; closing its WebSocket")
             await self._close(_Close(1013, "too slow"))
-        except (ClientGone, OSError):
+        except ClientGone:
             pass
         finally:
             await self._end()
@@ -165,6 +166,10 @@ class WebSocketExchange:
     async def _refuse(self, refusal: RequestRefused) -> None:
         """Refuse the handshake, with the very status where the server can."""
         logger.info("WebSocket %r was refused with %s", self._path, refusal)
+        with suppress(OSError):  # the client has left
+            await self._send_refusal(refusal)
+
+    async def _send_refusal(self, refusal: RequestRefused) -> None:
         if _DENIAL not in (self._scope.get("extensions") or {}):
             await self._send({"type": "websocket.close", "code": 1013})
             return

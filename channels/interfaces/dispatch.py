@@ -109,7 +109,8 @@ class Mailbox:
     async def write(self, writing: Awaitable[None], timeout: float | None) -> None:
         """Wait for something to be sent to the client.
 
-        Raises the reason of an end, and ``TooSlow`` after ``timeout`` seconds.
+        Raises the reason of an end, ``TooSlow`` after ``timeout`` seconds, and ``ClientGone`` where
+        the server says so, which it does by an ``OSError`` (ASGI 2.4).
         """
         try:
             async with asyncio.timeout(timeout) as self._writing:
@@ -118,6 +119,8 @@ class Mailbox:
                 await writing
         except TimeoutError:
             raise self._ended or TooSlow("the client does not read what was sent to it") from None
+        except OSError:
+            raise ClientGone from None
         finally:
             self._writing = None
 
