@@ -238,12 +238,13 @@ class Site:
         """Where the server listens."""
         return "127.0.0.1", self.port
 
-    def serve(self, kind: str) -> subprocess.Popen[bytes]:
-        """Start a server of ``COMMANDS``; returns when it listens."""
-        server = self.run("-m", *COMMANDS[kind].format(port=self.port).split())
-        self.server = server
-        wait_until(lambda: listens(self.port) or self._fail_if_ended(server), timeout=30)
-        return server
+    def serve(self, kind: str) -> None:
+        """Start a server of ``COMMANDS``; it listens once ``wait_until_it_listens`` returns."""
+        self.server = self.run("-m", *COMMANDS[kind].format(port=self.port).split())
+
+    def wait_until_it_listens(self) -> None:
+        """What follows ``serve``; several servers start in the time of one this way."""
+        wait_until(lambda: listens(self.port) or self._fail_if_ended(), timeout=60)
 
     def work(self, *arguments: str) -> subprocess.Popen[bytes]:
         """Start a management command."""
@@ -279,8 +280,9 @@ class Site:
         path = self.folder / f"{name}.log"
         return path.read_text().splitlines() if path.exists() else []
 
-    def _fail_if_ended(self, process: subprocess.Popen[bytes]) -> bool:
-        assert process.poll() is None, self.output()
+    def _fail_if_ended(self) -> bool:
+        assert self.server is not None
+        assert self.server.poll() is None, self.output()
         return False
 
     def end(self) -> None:

@@ -10,13 +10,14 @@ import os
 import signal
 import socket
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import ExitStack, closing
+from pathlib import Path
 from typing import Any
 
 import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
-from websockets.sync.client import ClientConnection, connect
+from websockets.sync.client import connect
 
 from tests.interfaces.site import Site
 from tests.servers.redis import RedisServer
@@ -24,6 +25,9 @@ from tests.waiting import wait_until
 
 ASGI_SERVERS = ["uvicorn", "hypercorn", "granian"]
 WSGI_SERVERS = ["gunicorn", "waitress"]
+
+#: The fallbacks are tested where they are used: nothing here depends on which of the two runs.
+pytestmark = pytest.mark.compiled_only
 
 MIB = 1024 * 1024
 
@@ -35,44 +39,66 @@ def redis() -> Iterator[RedisServer]:
         yield server
 
 
-def start(kind: str, redis: RedisServer, folder: Any, *worker: str) -> Site:
-    """A server of ``kind`` with a worker process behind it."""
-    config = {"hosts": [redis.url], "prefix": f"{kind}.{folder.name}:"}
-    site = Site(folder, {"BACKEND": "channels.layers.redis.RedisChannelLayer", "CONFIG": config})
-    try:
-        site.work(*(worker or ("runworker", "--threads", "4")))
-        site.serve(kind)
-    except BaseException:
-        site.end()
-        raise
-    return site
+class Sites:
+    """Servers, each with a worker process behind it; they start side by side."""
+
+    def __init__(self, redis: RedisServer, folder: Path) -> None:
+        self._redis = redis
+        self._folder = folder
+        self._sites: dict[str, Site] = {}
+
+    def start(self, kinds: list[str], *worker: str) -> None:
+        """Start servers of ``kinds``; ``worker`` is the management command behind them."""
+        for kind in kinds:
+            folder = self._folder / kind
+            folder.mkdir()
+            config = {"hosts": [self._redis.url], "prefix": f"{self._folder.name}.{kind}:"}
+            layer = {"BACKEND": "channels.layers.redis.RedisChannelLayer", "CONFIG": config}
+            self._sites[kind] = Site(folder, layer)
+            self._sites[kind].work(*(worker or ("runworker", "--threads", "4")))
+            self._sites[kind].serve(kind)
+
+    def get(self, kind: str) -> Site:
+        """The server of a kind, once it listens."""
+        site = self._sites[kind]
+        site.wait_until_it_listens()
+        return site
+
+    def end(self) -> None:
+        """End all processes."""
+        for site in self._sites.values():
+            site.end()
 
 
 @pytest.fixture(scope="module")
-def sites(redis: RedisServer, tmp_path_factory: Any) -> Iterator[Callable[[str], Site]]:
-    """Gives the server of a kind, with one worker process, for all tests of this module."""
-    running: dict[str, Site] = {}
+def sites(redis: RedisServer, tmp_path_factory: Any) -> Iterator[Sites]:
+    """A server of each kind, for the tests that leave it as it is."""
+    running = Sites(redis, tmp_path_factory.mktemp("sites"))
+    try:
+        running.start([*ASGI_SERVERS, *WSGI_SERVERS])
+        yield running
+    finally:
+        running.end()
 
-    def get(kind: str) -> Site:
-        if kind not in running:
-            running[kind] = start(kind, redis, tmp_path_factory.mktemp(kind))
-        return running[kind]
 
-    yield get
-    for site in running.values():
-        site.end()
+@pytest.fixture
+def own_sites(redis: RedisServer, tmp_path: Path) -> Iterator[Sites]:
+    """Servers of the test's own, which it starts."""
+    running = Sites(redis, tmp_path)
+    yield running
+    running.end()
 
 
 @pytest.fixture(params=ASGI_SERVERS)
-def site(request: pytest.FixtureRequest, sites: Callable[[str], Site]) -> Site:
+def site(request: pytest.FixtureRequest, sites: Sites) -> Site:
     """Each ASGI 3 server."""
-    return sites(request.param)
+    return sites.get(request.param)
 
 
 @pytest.fixture(params=[*ASGI_SERVERS, *WSGI_SERVERS])
-def any_site(request: pytest.FixtureRequest, sites: Callable[[str], Site]) -> Site:
+def any_site(request: pytest.FixtureRequest, sites: Sites) -> Site:
     """Each ASGI 3 and each WSGI server."""
-    return sites(request.param)
+    return sites.get(request.param)
 
 
 def fetch(
@@ -85,7 +111,8 @@ def fetch(
         return response, response.read()
 
 
-def socket_to(site: Site, path: str = "/echo/", **options: Any) -> ClientConnection:
+def socket_to(site: Site, path: str = "/echo/", **options: Any) -> Any:
+    """A WebSocket, as a context manager."""
     options = {"compression": None, "max_size": 8 * MIB} | options
     return connect(f"ws://127.0.0.1:{site.port}{path}", **options)
 
@@ -274,16 +301,16 @@ def test_a_text_accepts(site):
 
 
 def test_a_rejected_socket_gets_a_403(site):
-    with pytest.raises(InvalidStatus) as refusal:
-        socket_to(site, "/reject/")
+    with pytest.raises(InvalidStatus) as refusal, socket_to(site, "/reject/"):
+        pass
 
     assert refusal.value.response.status_code == 403
     wait_until(lambda: "/reject/ 1006 1" in site.lines("disconnects"))
 
 
 def test_an_application_that_does_not_answer_is_no_open_socket(site):
-    with pytest.raises(InvalidStatus) as refusal:
-        socket_to(site, "/silent/")
+    with pytest.raises(InvalidStatus) as refusal, socket_to(site, "/silent/"):
+        pass
 
     assert refusal.value.response.status_code in (503, 403)
 
@@ -323,8 +350,8 @@ def test_the_client_closes_with_its_code(site):
 
 
 def test_a_client_that_vanishes_is_told_to_the_workers(site):
-    websocket = socket_to(site, "/gone/")
-    websocket.socket.shutdown(socket.SHUT_RDWR)
+    with socket_to(site, "/gone/") as websocket:
+        websocket.socket.shutdown(socket.SHUT_RDWR)
 
     wait_until(lambda: any(line.startswith("/gone/ ") for line in site.lines("disconnects")))
     (line,) = [line for line in site.lines("disconnects") if line.startswith("/gone/ ")]
@@ -332,35 +359,34 @@ def test_a_client_that_vanishes_is_told_to_the_workers(site):
 
 
 def test_a_group_message_reaches_all_members(site):
-    sockets = [socket_to(site, "/room/") for _ in range(10)]
-    for websocket in sockets:
-        websocket.send("here")
-        assert websocket.recv(timeout=10) == "here"
+    with ExitStack() as stack:
+        sockets = [stack.enter_context(socket_to(site, "/room/")) for _ in range(10)]
+        for websocket in sockets:
+            websocket.send("here")
+            assert websocket.recv(timeout=10) == "here"
 
-    fetch(site, "/say/?text=everybody")
+        fetch(site, "/say/?text=everybody")
 
-    assert [websocket.recv(timeout=10) for websocket in sockets] == ["everybody"] * 10
-    for websocket in sockets:
-        websocket.close()
+        assert [websocket.recv(timeout=10) for websocket in sockets] == ["everybody"] * 10
 
 
 def test_a_client_that_does_not_read_is_given_up(site):
-    before = len(site.lines("disconnects"))
-    websocket = socket_to(site, "/slow/", max_queue=1)
-    websocket.send("flood 200")
+    with socket_to(site, "/slow/", max_queue=1) as websocket:
+        websocket.send("flood 200")
 
-    wait_until(lambda: len(site.lines("disconnects")) > before, timeout=60)
-    assert site.lines("disconnects")[-1].startswith("/slow/ ")
-    websocket.socket.close()
+        wait_until(
+            lambda: any(line.startswith("/slow/ ") for line in site.lines("disconnects")),
+            timeout=60,
+        )
+        websocket.socket.close()
 
 
 def test_many_sockets_at_a_time(site):
-    sockets = [socket_to(site) for _ in range(50)]
-    for number, websocket in enumerate(sockets):
-        websocket.send(str(number))
-    assert [websocket.recv(timeout=20) for websocket in sockets] == [str(n) for n in range(50)]
-    for websocket in sockets:
-        websocket.close()
+    with ExitStack() as stack:
+        sockets = [stack.enter_context(socket_to(site)) for _ in range(50)]
+        for number, websocket in enumerate(sockets):
+            websocket.send(str(number))
+        assert [websocket.recv(timeout=20) for websocket in sockets] == [str(n) for n in range(50)]
 
 
 # -- the life of a server --------------------------------------------------------------------------
@@ -374,32 +400,30 @@ def ends_in_order(site: Site) -> None:
     assert "Traceback" not in site.output()
 
 
-@pytest.mark.parametrize("kind", ASGI_SERVERS)
-def test_sockets_are_shed_when_the_layer_is_emptied_and_the_server_goes_on(kind, redis, tmp_path):
-    site = start(kind, redis, tmp_path)
-    try:
-        with socket_to(site) as websocket:
-            redis.ask("FLUSHALL")
+def test_sockets_are_shed_when_the_layer_is_emptied_and_the_servers_go_on(own_sites, redis):
+    own_sites.start(ASGI_SERVERS)
+    for site in (all_sites := [own_sites.get(kind) for kind in ASGI_SERVERS]):
+        assert fetch(site, "/hello/")[1] == b"hello you"
+    with ExitStack() as stack:
+        sockets = [stack.enter_context(socket_to(site)) for site in all_sites]
+        redis.ask("FLUSHALL")
+        for websocket in sockets:
             with pytest.raises(ConnectionClosed) as closed:
                 websocket.recv(timeout=30)
-        assert closed.value.rcvd.code == 1012
+            assert closed.value.rcvd.code == 1012
+    for site in all_sites:
         with socket_to(site) as websocket:
             websocket.send("again")
             assert websocket.recv(timeout=10) == "again"
         ends_in_order(site)
-    finally:
-        site.end()
 
 
-@pytest.mark.parametrize("kind", WSGI_SERVERS)
-def test_a_wsgi_server_in_front_of_a_wsgi_application(kind, redis, tmp_path):
-    site = start(kind, redis, tmp_path, "runwsgi", "--threads", "4")
-    try:
+def test_wsgi_servers_in_front_of_a_wsgi_application(own_sites):
+    own_sites.start(WSGI_SERVERS, "runwsgi", "--threads", "4")
+    for site in [own_sites.get(kind) for kind in WSGI_SERVERS]:
         content = os.urandom(3 * MIB)
         assert fetch(site, "/hello/")[1] == b"hello you"
         _, body = fetch(site, "/upload/", "POST", body=content)
         assert json.loads(body)["sha256"] == hashlib.sha256(content).hexdigest()
         assert fetch(site, "/large/?parts=3")[1] == bytes(range(256)) * 4096 * 3
         ends_in_order(site)
-    finally:
-        site.end()

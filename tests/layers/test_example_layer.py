@@ -5,6 +5,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from channels.layers.base import BaseChannelLayer
 from channels.layers.conformance import ChannelLayerConformance
 from tests.reactor import in_reactor
@@ -18,6 +20,7 @@ _spec.loader.exec_module(_module)
 SQLiteChannelLayer: type[Any] = _module.SQLiteChannelLayer
 
 
+@pytest.mark.compiled_only  # the fallbacks are tested by layers of the package
 class TestSQLiteLayer(ChannelLayerConformance):
     extensions = SQLiteChannelLayer.provides
 
