@@ -11,7 +11,7 @@ import threading
 import time
 from collections import OrderedDict, deque
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 from pika.channel import Channel
 
@@ -112,6 +112,11 @@ class Consumer:
         self.served = time.monotonic()
 
 
+def _is_open(channel: Channel | None) -> TypeGuard[Channel]:
+    """Whether the channel takes a command; a session notices a moment later that it does not."""
+    return channel is not None and bool(channel.is_open)
+
+
 class Receiving:
     """The receives of one engine. Everything here runs in the engine's thread."""
 
@@ -175,7 +180,7 @@ class Receiving:
         if entry is not None:
             return entry
         consumer = self._consumers.get(queue)
-        if consumer is None or not consumer.at_hand or consumer.channel is None:
+        if consumer is None or not consumer.at_hand or not _is_open(consumer.channel):
             return None
         tag, targets, body = consumer.at_hand.popleft()
         consumer.channel.basic_ack(tag)
@@ -302,7 +307,7 @@ class Receiving:
     def _give_back(self, consumer: Consumer) -> None:
         while consumer.at_hand:
             tag, _, _ = consumer.at_hand.popleft()
-            if consumer.channel is not None and consumer.channel.is_open:
+            if _is_open(consumer.channel):
                 consumer.channel.basic_nack(tag, requeue=True)
 
     async def release(self, queue: str) -> None:
@@ -317,7 +322,7 @@ class Receiving:
         consumer = self._consumers.pop(queue, None)
         if consumer is not None:
             self._idle.discard(consumer)
-            if consumer.channel is not None and consumer.channel.is_open:
+            if _is_open(consumer.channel):
                 for tag, _, _ in consumer.at_hand:
                     consumer.channel.basic_ack(tag)
             consumer.at_hand.clear()

@@ -1,6 +1,6 @@
 """The loop of a layer in a process without a reactor: a thread, in which pika's connection lives.
 
-pika's connections belong to one thread; any thread may hand work to it here. The thread does
+A connection belongs to one thread; any thread may hand work to it here. The thread does
 nothing between two events, and answers the broker's heartbeats while consumers run.
 """
 
@@ -10,18 +10,21 @@ from collections import deque
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
-from pika import SelectConnection
-from pika.adapters.select_connection import IOLoop
 from pika.connection import Connection, Parameters
 
 from channels.exceptions import LayerUnavailable
+from channels.layers.rabbitmq.connection import LoopConnection
 from channels.layers.rabbitmq.engine import Engine, guarded
+from channels.layers.rabbitmq.loop import Loop
 from channels.layers.rabbitmq.replies import Reply, start
 from channels.layers.waiting import ThreadWaiter
 
 __all__ = ["EngineThread"]
 
 T = TypeVar("T")
+
+#: Seconds for which the broker may take its leave.
+_FAREWELL = 1.0
 
 
 class EngineThread:
@@ -32,21 +35,21 @@ class EngineThread:
 
     def __init__(self, make_engine: Callable[["EngineThread"], Engine], timeout: float) -> None:
         self._timeout = timeout
-        self._loop = IOLoop()
+        self._loop = Loop()
+        self._connection: LoopConnection | None = None
         self._work: deque[Callable[[], object]] = deque()
         self._woken = self._ended = False
         self._hears, self._wakes = os.pipe()
         for descriptor in (self._hears, self._wakes):
             os.set_blocking(descriptor, False)
-        self._loop.add_handler(self._hears, self._run_work, self._loop.READ)
+        self._loop.add_reader(self._hears, self._run_work)
         self._thread = threading.Thread(target=self._run, name="channels-rabbitmq", daemon=True)
         self.engine: Engine
         self.call(lambda: setattr(self, "engine", make_engine(self)))
         self._thread.start()
 
     def _run(self) -> None:
-        self._loop.start()
-        self._loop.close()
+        self._loop.run()
         self._ended = True
         os.close(self._hears)
         self._do_work()
@@ -100,15 +103,27 @@ class EngineThread:
         os.close(self._wakes)
 
     def _stop(self) -> None:
+        if self.engine.session is not None and self._connection is not None:
+            self._connection.add_on_close_callback(lambda *_: self._loop.stop())
+            self._loop.call_later(_FAREWELL, self._loop.stop)
+        else:
+            self._loop.call_later(0.0, self._loop.stop)
         self.engine.close()
-        self._loop.call_later(0.0, self._loop.stop)
 
     # In the thread
 
-    def _run_work(self, descriptor: int, events: int) -> None:
-        os.read(descriptor, 4096)
+    def _run_work(self) -> None:
+        os.read(self._hears, 4096)
         self._woken = False
-        self._do_work()
+        connection = self._connection
+        if connection is None:
+            self._do_work()
+            return
+        connection.cork()
+        try:
+            self._do_work()
+        finally:
+            connection.uncork()
 
     def _do_work(self) -> None:
         while self._work:
@@ -126,14 +141,7 @@ class EngineThread:
         closed: Callable[[BaseException], None],
     ) -> None:
         """See ``Link``."""
-        SelectConnection(
-            parameters,
-            on_open_callback=opened,
-            on_open_error_callback=lambda connection, error: failed(_error(error)),
-            on_close_callback=lambda connection, error: closed(error),
-            custom_ioloop=self._loop,
-        )
-
-
-def _error(error: BaseException | str) -> BaseException:
-    return error if isinstance(error, BaseException) else ConnectionError(error)
+        try:
+            self._connection = LoopConnection(parameters, self._loop, opened, failed, closed)
+        except OSError as error:
+            failed(error)
