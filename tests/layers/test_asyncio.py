@@ -1,9 +1,10 @@
 """What receiving in a coroutine does beyond the demands of the conformance kit."""
 
 import asyncio
+import os
 from typing import Any
 
-from channels.layers.asyncio import AsyncWaiter
+from channels.layers.asyncio import AsyncioLoop, AsyncWaiter
 from channels.layers.inmemory import ChannelLayer
 
 
@@ -44,3 +45,35 @@ def test_many_coroutines_wait_side_by_side() -> None:
 
 def test_no_channels_give_nothing() -> None:
     assert asyncio.run(ChannelLayer().receive_async([])) == (None, None)
+
+
+def test_the_loop_of_a_waiter_watches_descriptors() -> None:
+    read, write = os.pipe()
+    events: list[Any] = []
+
+    async def watch() -> AsyncioLoop:
+        loop = AsyncWaiter().event_loop
+        assert loop == AsyncWaiter().event_loop
+        rung = asyncio.Event()
+
+        def look() -> None:
+            events.append(os.read(read, 10))
+            rung.set()
+
+        loop.watch(read, look)
+        loop.call_later(0.001, lambda: os.write(write, b"x") and None)
+        await asyncio.wait_for(rung.wait(), 10)
+        gone = asyncio.Event()
+        loop.unwatch(read, gone.set)
+        os.write(write, b"y")
+        await asyncio.wait_for(gone.wait(), 10)
+        assert not loop.is_closed()
+        return loop
+
+    loop = asyncio.run(watch())
+    assert events == [b"x"]
+    assert loop.is_closed()
+    loop.unwatch(read, lambda: events.append("closed"))
+    assert events == [b"x", "closed"]
+    os.close(read)
+    os.close(write)

@@ -1,5 +1,6 @@
 """What the Twisted forms do beyond the demands of the conformance kit."""
 
+import os
 import subprocess
 import sys
 from typing import Any
@@ -8,6 +9,7 @@ import pytest
 from twisted.internet.defer import Deferred
 
 from channels.layers.inmemory import ChannelLayer
+from channels.layers.twisted import ReactorLoop
 from tests.reactor import in_reactor, reactor
 from tests.waiting import wait_until
 
@@ -72,6 +74,7 @@ SIGNALLED = """
 import os, signal, threading
 from twisted.internet import reactor
 from channels.layers.inmemory import ChannelLayer
+from channels.layers.twisted import ReactorLoop
 
 layer = ChannelLayer()
 received = []
@@ -132,3 +135,21 @@ def test_a_wait_leaves_nothing_behind() -> None:
     assert not layer._readers.lines
     assert not layer._senders.lines
     assert len(in_reactor(reactor.getDelayedCalls)) == before
+
+
+def test_the_reactor_watches_descriptors_for_layers() -> None:
+    loop = ReactorLoop(reactor)
+    assert loop == ReactorLoop(reactor)
+    assert not loop.is_closed()
+    read, write = os.pipe()
+    events: list[Any] = []
+    in_reactor(loop.watch, read, lambda: events.append(os.read(read, 10)))
+    in_reactor(loop.call_later, 0.001, lambda: os.write(write, b"x") and None)
+    wait_until(lambda: events)
+    loop.unwatch(read, lambda: events.append("gone"))
+    wait_until(lambda: len(events) == 2)
+    os.write(write, b"y")
+    in_reactor(lambda: None)
+    assert events == [b"x", "gone"]
+    os.close(read)
+    os.close(write)

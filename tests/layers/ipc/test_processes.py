@@ -13,11 +13,12 @@ from pathlib import Path
 
 import pytest
 
+from channels.exceptions import SegmentRefused
 from channels.layers.conformance.kit import Background
 from channels.layers.conformance.wakeups import WatchedThread
 from channels.layers.ipc import IPCChannelLayer
-from channels.layers.ipc.segments import bell_paths
-from tests.layers.ipc.segments import made_layer, needs_extension
+from channels.layers.ipc.segments import bell_paths, path_of
+from tests.layers.ipc.segments import fresh_prefix, made_layer, needs_extension, remove
 from tests.reactor import in_reactor
 from tests.waiting import wait_until
 
@@ -168,6 +169,25 @@ def test_the_reactor_is_woken_by_another_process():
             assert outcome == [("one", {"n": number})]
         assert len(bell_paths(layer.prefix)) == 1
         assert bell_paths(layer.prefix)[0].stat().st_mode & 0o777 == 0o600
+
+
+def test_who_waits_in_the_reactor_is_told_that_the_segment_is_lost():
+    """It looks after others once a second, and meets what everybody meets."""
+    layer = IPCChannelLayer(fresh_prefix())
+    outcome = []
+    try:
+        in_reactor(
+            lambda: layer.receive_twisted(["one"]).addBoth(lambda it: outcome.append(it)) and None
+        )
+        with path_of(layer.prefix).open("r+b") as file:
+            file.seek(192)  # the lock
+            file.write(b"\xff" * 40)
+        with pytest.raises(SegmentRefused, match=f"ipcsegment {layer.prefix} --remove"):
+            layer.send("one", {})
+        wait_until(lambda: outcome)
+        assert outcome[0].check(SegmentRefused)
+    finally:
+        remove(layer.prefix)
 
 
 def test_loops_that_ended_leave_no_bell():
