@@ -70,6 +70,10 @@ class AsyncWaiter(Waiter):
             return False
         return True
 
+    def look(self) -> None:
+        """Have the coroutine run in the loop's next turn."""
+        self.woken.set()
+
     @property
     def event_loop(self) -> AsyncioLoop:
         """The loop that runs the coroutine."""

@@ -134,6 +134,10 @@ class DeferredWaiter(Waiter, Generic[T]):
         self._reactor.callFromThread(self._try)
         return True
 
+    def look(self) -> None:
+        """Try again within this call, which the reactor made."""
+        self._try()
+
     def _try(self) -> None:
         if self not in self._layer._blocked:
             return  # fired or cancelled before this turn came

@@ -89,6 +89,13 @@ class Waiter:
         """
         raise NotImplementedError
 
+    def look(self) -> None:
+        """Have the owner look again, where the caller is the owner's event loop itself.
+
+        Cheaper than ``notify``, which it is by default.
+        """
+        self.notify()
+
     @property
     def event_loop(self) -> EventLoop:
         """The loop that runs the owner; a thread that blocks has none."""

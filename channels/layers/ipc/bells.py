@@ -62,7 +62,7 @@ class _LoopBell:
         for sleeper in woken:
             waiter = self._waiters.get(sleeper)
             if waiter is not None:
-                waiter.notify()
+                waiter.look()
 
 
 class Bells:
