@@ -425,7 +425,7 @@ cdef class Segment:
             mapping = self.bind(sleeper)
             r.waiter, r.client = sleeper.ref, sleeper.client
             result = self.carry_out(mapping, r)
-            sleeper.registered = result == SHM_NOTHING
+            sleeper.registered = result != SHM_OK
             if result == SHM_OK or result == SHM_NOTHING:
                 return result
             shm_out_end(&r.out)
@@ -536,7 +536,7 @@ cdef class Segment:
             mapping = self.bind(sleeper)
             r.waiter, r.client = sleeper.ref, sleeper.client
             result = self.carry_out(mapping, r)
-            sleeper.registered = result == SHM_NOTHING
+            sleeper.registered = result != SHM_OK
             if result == SHM_OK or result == SHM_NOTHING:
                 return result
             if result == SHM_NO_MEMORY:

@@ -153,7 +153,9 @@ static int shm_op_room(segment_t *s, request_t *r, uint64_t now) {
     if (r->waiter && waiter == NULL) return SHM_RETIRED;
     if (channel) PUT(channel->capacity, r->message.capacity);
     if (!s->header->starving && (channel == NULL || !shm_is_full(s, channel))) {
-        if (waiter) shm_settle(s, waiter, 0, &r->wakes, now); /* the room is its own to use */
+        if (waiter == NULL) return SHM_OK;
+        shm_settle(s, waiter, 0, &r->wakes, now); /* the room is its own to use */
+        if (!s->fault) shm_withdraw(s, waiter, &r->wakes, now);
         return SHM_OK;
     }
     if (channel && channel->first)

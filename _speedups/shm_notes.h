@@ -73,6 +73,7 @@ static int shm_announce(segment_t *s, text_t listener, const char *data, uint32_
     note_t *old = s->fault ? NULL : shm_find_note(s, listener);
     if (s->fault) return SHM_CORRUPT;
     if (old && shm_note_says(s, old, data, size)) {
+        if (deadline < old->deadline) PUT(s->header->notes_version, s->header->notes_version + 1);
         COMMIT(old->deadline, deadline);
         return SHM_OK;
     }

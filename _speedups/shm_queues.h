@@ -341,11 +341,11 @@ static int shm_take_entry(segment_t *s, channel_t *channel, uint32_t number, int
     return SHM_OK;
 }
 
-/* Take up to ``limit`` entries of the channels listened to, in turn. */
+/* Take up to ``limit`` entries of the channels listened to, in turn; no more once it is a MiB. */
 static int shm_take(segment_t *s, names_t *names, uint32_t limit, int whole, out_t *out, int *done,
                     wakes_t *wakes, uint64_t now) {
     uint32_t empty = 0;
-    while (limit && empty < names->count) {
+    while (limit && empty < names->count && out->size < SHM_GROWTH) {
         uint32_t number = names->turn < names->count ? names->turn : 0;
         channel_t *channel = shm_find_channel(s, names->names[number]);
         if (s->fault) return SHM_CORRUPT;
