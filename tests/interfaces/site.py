@@ -252,11 +252,13 @@ class Site:
 
     def run(self, *arguments: str) -> subprocess.Popen[bytes]:
         """Start a Python process."""
+        environment = {k: v for k, v in os.environ.items() if k != "DJANGO_SETTINGS_MODULE"}
+        environment |= {"PYTHONPATH": f"{ROOT}:{self.folder}", "PYTHONUNBUFFERED": "1"}
         with self.log(len(self._processes)).open("wb") as log:
             process = subprocess.Popen(
                 [sys.executable, *arguments],
                 cwd=self.folder,
-                env={**os.environ, "PYTHONPATH": f"{ROOT}:{self.folder}", "PYTHONUNBUFFERED": "1"},
+                env=environment,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
