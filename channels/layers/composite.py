@@ -6,6 +6,7 @@ replies, single-reader channels and groups go wherever their readers are. How a 
 both at once is in ``mixed`` and ``twisted``.
 """
 
+import functools
 import importlib
 from collections.abc import Callable, Collection, Iterable
 from typing import TYPE_CHECKING, Any
@@ -21,6 +22,16 @@ __all__ = ["CompositeChannelLayer", "PartedListening"]
 
 #: The statistics of the reference that are a maximum over all channels; the others are sums.
 _MAXIMA = {"messages_max_age"}
+
+
+#: Entries that one receive of an interface server takes of the local layer, at most.
+_DELIVERIES = 100
+
+
+@functools.cache
+def _mixed() -> Any:
+    """Receives from both layers; a process that never begins one never loads asyncio."""
+    return importlib.import_module("channels.layers.mixed")
 
 
 class PartedListening(Listening):
@@ -121,8 +132,7 @@ class CompositeChannelLayer(BaseChannelLayer):
             return None, None
         received = self._receive_now(listening)
         if received[0] is None and block:
-            receive = importlib.import_module("channels.layers.mixed").receive
-            received = receive(self, listening, token, timeout)
+            received = _mixed().receive(self, listening, token, timeout)
         return received
 
     def _receive_now(self, listening: PartedListening) -> Received:
@@ -265,9 +275,32 @@ class CompositeChannelLayer(BaseChannelLayer):
         part = self._sole(listening)
         if part is not None:
             return await part.receive_async(listening.queues)
-        receive_async = importlib.import_module("channels.layers.mixed").receive_async
+        receive_async = _mixed().receive_async
         received: Received = await receive_async(self, listening, self.interruption, None)
         return received
+
+    async def receive_deliveries_async(self, channels: Collection[str]) -> list[Delivery]:
+        """See ``BaseChannelLayer.receive_deliveries_async``."""
+        listening = self._listening(channels)
+        part = self._sole(listening)
+        if part is not None:
+            return await part.receive_deliveries_async(listening.queues)
+        found: list[Delivery] = await _mixed().receive_deliveries_async(
+            self, listening, _DELIVERIES
+        )
+        return found
+
+    async def send_async(self, channel: str, message: dict[str, Any]) -> None:
+        """See ``BaseChannelLayer.send_async``."""
+        await self._part(channel).send_async(channel, message)
+
+    async def new_channel_async(self, pattern: str) -> str:
+        """See ``BaseChannelLayer.new_channel_async``."""
+        return await self.remote.new_channel_async(pattern)
+
+    async def room_async(self, channel: str) -> None:
+        """See ``BaseChannelLayer.room_async``."""
+        await self._part(channel).room_async(channel)
 
     def get_capacity(self, channel: str) -> int:
         """See ``BaseChannelLayer.get_capacity``."""

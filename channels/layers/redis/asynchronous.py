@@ -106,8 +106,10 @@ async def _waited(wait_of: Callable[[Callable[[Any], object]], Wait]) -> Any:
         result = await asyncio.shield(finished)
     except asyncio.CancelledError:
         wait.cancel()
-        await finished  # until what may have come in this moment is put back
-        raise
+        result = await finished  # until what may have come in this moment is put back
+        if isinstance(result, Exception) or result in (None, [], (None, None)):
+            raise
+        # else it was faster than the cancellation, and must not be lost
     if isinstance(result, Exception):
         raise result
     return result
