@@ -207,10 +207,14 @@ class CompositeChannelLayer(BaseChannelLayer):
         return [name for part in self._parts for name in part.channels()]
 
     def generation(self, channel: str | None = None) -> str:
-        """Changes when either layer was emptied, or ``channel`` was evicted."""
-        if channel is None or not _is_far(channel):
-            return f"{self.local.generation(channel)}/{self.remote.generation()}"
-        return f"{self.local.generation()}/{self.remote.generation(channel)}"
+        """Changes when either layer was emptied, or ``channel`` was evicted.
+
+        Empty while either of them knows nothing yet.
+        """
+        is_far = channel is not None and _is_far(channel)
+        near = self.local.generation(None if is_far else channel)
+        far = self.remote.generation(channel if is_far else None)
+        return f"{near}/{far}" if near and far else ""
 
     def close(self) -> None:
         """Close both layers."""

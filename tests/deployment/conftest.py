@@ -13,6 +13,7 @@ from tests.deployment.layers import LAYERS, SharedLayer
 from tests.deployment.matrix import PAIRS, Pair
 from tests.deployment.site import Site
 from tests.layers.ipc.segments import remove
+from tests.layers.rabbitmq.brokers import broker
 from tests.management.project import Interpreter
 from tests.servers.redis import RedisServer
 
@@ -48,7 +49,7 @@ def whole_site(
     if "redis-server" in layer.programs:
         values["redis"] = request.getfixturevalue("redis_server").url
     if "rabbitmq-server" in layer.programs:
-        values["rabbitmq"] = request.getfixturevalue("rabbitmq_server").url
+        values["rabbitmq"] = broker().url
     site = Site(tmp_path_factory.mktemp("site"), layer.settings(**values), pair)
     yield site
     site.end()

@@ -48,6 +48,7 @@ def _filled(arguments: Any, values: dict[str, str]) -> Any:
 
 
 _REDIS = {"hosts": ["{redis}"], "prefix": "{prefix}:", "capacity": 1000}
+_RABBITMQ = {"url": "{rabbitmq}", "prefix": "{prefix}", "capacity": 1000}
 
 #: By the names that tests have in their output.
 LAYERS = {
@@ -57,4 +58,15 @@ LAYERS = {
         shared_memory=True,
     ),
     "redis": SharedLayer("channels.layers.redis.RedisChannelLayer", _REDIS, ("redis-server",)),
+    "redis-local": SharedLayer(
+        *("channels.layers.redis.RedisLocalChannelLayer", _REDIS, ("redis-server",)),
+        shared_memory=True,
+    ),
+    "rabbitmq": SharedLayer(
+        "channels.layers.rabbitmq.RabbitmqChannelLayer", _RABBITMQ, ("rabbitmq-server",)
+    ),
+    "rabbitmq-local": SharedLayer(
+        *("channels.layers.rabbitmq.RabbitmqLocalChannelLayer", _RABBITMQ, ("rabbitmq-server",)),
+        shared_memory=True,
+    ),
 }

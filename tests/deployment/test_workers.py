@@ -10,7 +10,7 @@ from tests.management.project import Process
 from tests.waiting import wait_until
 
 #: Messages that flow while workers are stopped.
-MESSAGES = 3_000
+MESSAGES = 2_000
 
 
 def test_a_killed_worker_is_replaced_and_no_socket_drops(site):

@@ -123,6 +123,18 @@ def test_the_generation_tells_of_either_layer(
     assert layer.generation(channel) != before
 
 
+@pytest.mark.parametrize("channel", [None, "near", "far!"])
+def test_the_generation_is_unknown_while_that_of_either_layer_is(channel: str | None) -> None:
+    class Unconnected(ChannelLayer):
+        """Knows no generation yet, as a client does whose connection is being made."""
+
+        def generation(self, channel: str | None = None) -> str:
+            return ""
+
+    assert CompositeChannelLayer(ChannelLayer(), Unconnected()).generation(channel) == ""
+    assert CompositeChannelLayer(Unconnected(), ChannelLayer()).generation(channel) == ""
+
+
 def test_each_layer_hears_of_its_own_listeners(layer: CompositeChannelLayer) -> None:
     layer.announce_listening("worker", ["near", "far!"])
     assert not layer.local.has_listener("far!x")
