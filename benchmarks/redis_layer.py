@@ -1,0 +1,305 @@
+"""The Redis layer against channels_redis 4 and against a bare hiredis loop with the same scripts.
+
+CPU of client and server, and rates, in one run; contenders take turns in each round. Growth with
+the number of channels that are listened to, and of members of a group.
+"""
+
+import asyncio
+import importlib
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from statistics import median
+from typing import Any, NamedTuple
+
+#: A chat line as Daphne sends it.
+MESSAGE = {
+    "reply_channel": "daphne.response.0123456789abcdef!0123456789abcdef",
+    "path": "/chat/",
+    "order": 3,
+    "text": "x" * 64,
+    "bytes": None,
+}
+CHANNELS = ["http.request", "websocket.connect", "websocket.receive", "websocket.disconnect"]
+
+ROUNDS = 3
+#: Messages of a round: of those that are quick, and of channels_redis, which is not.
+MANY, FEW = 10_000, 1_500
+MEMBERS = 1_000
+#: Sends to the group in a round.
+GROUP_SENDS = {"ours": 50, "core": 3, "pubsub": 5}
+NUMBERS = [1, 10, 100, 1_000, 10_000]
+#: Microseconds of CPU that a send and a receive may take in the client (docs, cost budgets).
+BUDGET = 40.0
+
+
+class Cost(NamedTuple):
+    """What an operation took: microseconds of CPU of client and server, and of the clock."""
+
+    client: float
+    server: float
+    clock: float
+
+
+class Server:
+    """A private redis-server on a unix socket."""
+
+    def __init__(self, folder: str) -> None:
+        self.path = f"{folder}/redis.sock"
+        self._process = subprocess.Popen(
+            [
+                "redis-server",
+                "--port",
+                "0",
+                "--unixsocket",
+                self.path,
+                "--save",
+                "",
+                "--dir",
+                folder,
+            ],
+            stdout=subprocess.DEVNULL,
+        )
+        while not os.path.exists(self.path):
+            time.sleep(0.01)
+
+    @property
+    def url(self) -> str:
+        """Where clients connect to."""
+        return f"unix://{self.path}"
+
+    def cpu(self) -> float:
+        """Seconds of CPU that it has used."""
+        with open(f"/proc/{self._process.pid}/stat", encoding="ascii") as file:
+            fields = file.read().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+    def stop(self) -> None:
+        """End it."""
+        self._process.terminate()
+        self._process.wait()
+
+
+@contextmanager
+def _server() -> Iterator[Server]:
+    with tempfile.TemporaryDirectory() as folder:
+        server = Server(folder)
+        try:
+            yield server
+        finally:
+            server.stop()
+
+
+def _cost(run: Callable[[], None], operations: int, server: Server) -> Cost:
+    served, used, begin = server.cpu(), time.process_time(), time.monotonic()
+    run()
+    clock, cpu = time.monotonic() - begin, time.process_time() - used
+    share = 1e6 / operations
+    return Cost(cpu * share, (server.cpu() - served) * share, clock * share)
+
+
+# Ours
+
+
+def _layer(server: Server, **arguments: Any) -> Any:
+    return importlib.import_module("channels.layers.redis").RedisChannelLayer(
+        hosts=[server.url], **arguments
+    )
+
+
+def _ours(server: Server, channels: list[str] = CHANNELS, operations: int = MANY) -> Cost:
+    layer = _layer(server)
+
+    def run() -> None:
+        for _ in range(operations):
+            layer.send("websocket.receive", MESSAGE)
+            layer.receive(channels, True)
+
+    layer.receive(channels)
+    cost = _cost(run, operations, server)
+    layer.close()
+    return cost
+
+
+def _bare(server: Server) -> Cost:
+    """The same two commands for each message, and nothing that a layer has to do beside."""
+    hiredis = importlib.import_module("hiredis")
+    codec = importlib.import_module("channels.codec")
+    layer = _layer(server)
+    shard = layer.topology.shards[0]
+    layer.send("websocket.receive", MESSAGE)
+    layer.receive(CHANNELS, True)
+    script = importlib.import_module("channels.layers.redis.scripts").PUSH
+    keys = (
+        *shard.queue_keys("websocket.receive"),
+        shard.counts_key("websocket.receive"),
+        shard.global_counts,
+    )
+    tail = codec.pack_envelope(codec.encode(MESSAGE), 0)[9:]
+    limits = (0, 100, 60_000, 86_400_000, 3_600_000, 86_400_000, 1)
+    push = ("EVALSHA", script.sha, len(keys), *keys, *limits, tail)
+    pop = ("BLPOP", *(shard.queue_keys(channel)[0] for channel in CHANNELS), 5)
+    sock = socket.socket(socket.AF_UNIX)
+    sock.connect(server.path)
+    reader = hiredis.Reader()
+
+    def exchange(command: tuple[Any, ...]) -> Any:
+        sock.sendall(hiredis.pack_command(command))
+        while (reply := reader.gets()) is False:
+            reader.feed(sock.recv(65536))
+        return reply
+
+    def run() -> None:
+        for _ in range(MANY):
+            exchange(push)
+            exchange(pop)
+
+    cost = _cost(run, MANY, server)
+    sock.close()
+    layer.close()
+    return cost
+
+
+def _ours_group(server: Server, members: int = MEMBERS, sends: int = GROUP_SENDS["ours"]) -> Cost:
+    """A delivery to one member of a group behind one interface server."""
+    layer = _layer(server, capacity=10_000)
+    layer.flush()
+    for number in range(members):
+        layer.group_add("everybody", f"daphne.response.x!{number:032x}")
+    listening = layer._listening(["daphne.response.x!"])
+
+    def run() -> None:
+        for _ in range(sends):
+            layer.send_group("everybody", MESSAGE)
+            while layer._deliveries(listening, None, 100):
+                pass
+
+    run()
+    cost = _cost(run, sends * members, server)
+    layer.close()
+    return cost
+
+
+# The peers, in their own interpreter
+
+
+def _peer_layer(kind: str, url: str) -> Any:
+    module = importlib.import_module(f"channels_redis.{kind}")
+    name = {"core": "RedisChannelLayer", "pubsub": "RedisPubSubChannelLayer"}[kind]
+    return getattr(module, name)(hosts=[url], **({"capacity": 10_000} if kind == "core" else {}))
+
+
+async def _peer_messages(layer: Any) -> None:
+    channel = await layer.new_channel()
+    await layer.send(channel, MESSAGE)
+    await layer.receive(channel)
+    begin = time.process_time(), time.monotonic()
+    for _ in range(FEW):
+        await layer.send(channel, MESSAGE)
+        await layer.receive(channel)
+    _print_used(begin, FEW)
+
+
+async def _peer_group(layer: Any, sends: int) -> None:
+    channels = [await layer.new_channel() for _ in range(MEMBERS)]
+    for channel in channels:
+        await layer.group_add("everybody", channel)
+    begin = time.process_time(), time.monotonic()
+    for _ in range(sends):
+        await layer.group_send("everybody", MESSAGE)
+        await asyncio.gather(*(layer.receive(channel) for channel in channels))
+    _print_used(begin, sends * MEMBERS)
+
+
+def _print_used(begin: tuple[float, float], operations: int) -> None:
+    used = time.process_time() - begin[0], time.monotonic() - begin[1]
+    print(json.dumps([operations, *used]))
+
+
+def _be_peer(kind: str, what: str, url: str) -> None:
+    layer = _peer_layer(kind, url)
+    work = _peer_messages(layer) if what == "messages" else _peer_group(layer, GROUP_SENDS[kind])
+    asyncio.run(work)
+
+
+def _peer(kind: str, what: str) -> Callable[[Server], Cost]:
+    def measure(server: Server) -> Cost:
+        before = server.cpu()
+        command = [os.environ["PEER_PYTHON"], __file__, "--peer", kind, what, server.url]
+        found = subprocess.run(command, capture_output=True, text=True, check=True)
+        operations, cpu, clock = json.loads(found.stdout)
+        share = 1e6 / operations
+        return Cost(cpu * share, (server.cpu() - before) * share, clock * share)
+
+    return measure
+
+
+# The report
+
+
+def _compare(title: str, contenders: dict[str, Callable[[Server], Cost]]) -> dict[str, Cost]:
+    rounds: dict[str, list[Cost]] = {name: [] for name in contenders}
+    for _ in range(ROUNDS):
+        for name, measure in contenders.items():
+            with _server() as server:
+                rounds[name].append(measure(server))
+    typical = {
+        name: Cost(*(median(figures) for figures in zip(*costs, strict=True)))
+        for name, costs in rounds.items()
+    }
+    print(f"{title}, us of CPU, median of {ROUNDS} rounds")
+    own = typical["ours"]
+    for name, cost in typical.items():
+        print(
+            f"  {name:24} client {cost.client:7.1f}  server {cost.server:6.1f}  "
+            f"rate {1e6 / cost.clock:8,.0f} /s  "
+            f"{(cost.client + cost.server) / (own.client + own.server):6.2f} x our CPU"
+        )
+    return typical
+
+
+def _growth() -> None:
+    print("send + receive, by the number of channels listened to")
+    for number in NUMBERS:
+        channels = [*(f"other.{count}" for count in range(number - 1)), "websocket.receive"]
+        with _server() as server:
+            cost = _ours(server, channels, min(MANY, 1_000_000 // number))
+        print(f"  {number:6,} channels     client {cost.client:8.1f}  server {cost.server:8.1f}")
+    print("group send, each delivery, by the number of members behind one server")
+    for number in NUMBERS:
+        with _server() as server:
+            cost = _ours_group(server, number, max(5, min(2_000, 50_000 // number)))
+        print(f"  {number:6,} members      client {cost.client:8.2f}  server {cost.server:8.2f}")
+
+
+def _peers(what: str) -> dict[str, Callable[[Server], Cost]]:
+    if not shutil.which(os.environ.get("PEER_PYTHON", "")):
+        print("no peers: run `make bench`, or name their interpreter in PEER_PYTHON")
+        return {}
+    return {f"channels_redis {kind}": _peer(kind, what) for kind in ("core", "pubsub")}
+
+
+def main() -> None:
+    """Print all of it."""
+    found = _compare(
+        "send + receive, 150 bytes",
+        {"ours": _ours, "bare hiredis loop": _bare, **_peers("messages")},
+    )
+    ours, bare = found["ours"], found["bare hiredis loop"]
+    print(f"  budget of the client {BUDGET}; {bare.clock / ours.clock:.0%} of the bare loop's rate")
+    _compare(f"group send to {MEMBERS:,}, each delivery", {"ours": _ours_group, **_peers("group")})
+    _growth()
+
+
+if __name__ == "__main__":
+    if "--peer" in sys.argv:
+        _be_peer(*sys.argv[2:])
+    else:
+        main()
