@@ -32,6 +32,8 @@ CHANNELS = ["http.request", "websocket.connect", "websocket.receive", "websocket
 ROUNDS = 3
 #: Messages of a round: of those that are quick, and of channels_redis, which is not.
 MANY, FEW = 10_000, 1_500
+#: Messages that an interface server sends in one turn of its reactor, under load.
+BATCH = 20
 MEMBERS = 1_000
 #: Sends to the group in a round.
 GROUP_SENDS = {"ours": 50, "core": 3, "pubsub": 5}
@@ -48,27 +50,11 @@ class Cost(NamedTuple):
     clock: float
 
 
-class Server:
-    """A private redis-server on a unix socket."""
+class Server(NamedTuple):
+    """A redis-server on a unix socket."""
 
-    def __init__(self, folder: str) -> None:
-        self.path = f"{folder}/redis.sock"
-        self._process = subprocess.Popen(
-            [
-                "redis-server",
-                "--port",
-                "0",
-                "--unixsocket",
-                self.path,
-                "--save",
-                "",
-                "--dir",
-                folder,
-            ],
-            stdout=subprocess.DEVNULL,
-        )
-        while not os.path.exists(self.path):
-            time.sleep(0.01)
+    pid: int
+    path: str
 
     @property
     def url(self) -> str:
@@ -77,24 +63,25 @@ class Server:
 
     def cpu(self) -> float:
         """Seconds of CPU that it has used."""
-        with open(f"/proc/{self._process.pid}/stat", encoding="ascii") as file:
+        with open(f"/proc/{self.pid}/stat", encoding="ascii") as file:
             fields = file.read().rpartition(")")[2].split()
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-    def stop(self) -> None:
-        """End it."""
-        self._process.terminate()
-        self._process.wait()
 
 
 @contextmanager
 def _server() -> Iterator[Server]:
+    """A private server."""
     with tempfile.TemporaryDirectory() as folder:
-        server = Server(folder)
+        path = f"{folder}/redis.sock"
+        options = ["--port", "0", "--unixsocket", path, "--save", "", "--dir", folder]
+        process = subprocess.Popen(["redis-server", *options], stdout=subprocess.DEVNULL)
         try:
-            yield server
+            while not os.path.exists(path):
+                time.sleep(0.01)
+            yield Server(process.pid, path)
         finally:
-            server.stop()
+            process.terminate()
+            process.wait()
 
 
 def _cost(run: Callable[[], None], operations: int, server: Server) -> Cost:
@@ -165,6 +152,49 @@ def _bare(server: Server) -> Cost:
     sock.close()
     layer.close()
     return cost
+
+
+def _ours_pipelined(server: Server) -> Cost:
+    """As an interface server works: in the reactor, many sends in a turn, many messages taken."""
+    layer = _layer(server, capacity=1000)
+    reactor = importlib.import_module("twisted.internet.reactor")
+    importlib.import_module("channels.layers.redis.twisted")  # not in the measured time
+    received = 0
+
+    def count(deliveries: list[Any]) -> None:
+        nonlocal received
+        received += len(deliveries)
+        if received >= MANY:
+            reactor.stop()
+            return
+        receive()
+        if received % BATCH == 0:
+            send()
+
+    def receive() -> None:
+        deferred = layer.receive_deliveries_twisted(["daphne.response.x!"])
+        deferred.addCallbacks(count, lambda failure: failure.printTraceback())
+
+    def send() -> None:
+        for number in range(BATCH):
+            layer.send_twisted(f"daphne.response.x!{number}", MESSAGE)
+
+    reactor.callWhenRunning(receive)
+    reactor.callWhenRunning(send)
+    cost = _cost(reactor.run, MANY, server)
+    layer.close()
+    return cost
+
+
+def _in_a_process(what: str) -> Callable[[Server], Cost]:
+    """A measurement of ours in a process of its own, since a reactor runs only once."""
+
+    def measure(server: Server) -> Cost:
+        command = [sys.executable, __file__, "--ours", what, str(server.pid), server.path]
+        found = subprocess.run(command, capture_output=True, text=True, check=True)
+        return Cost(*json.loads(found.stdout))
+
+    return measure
 
 
 def _ours_group(server: Server, members: int = MEMBERS, sends: int = GROUP_SENDS["ours"]) -> Cost:
@@ -288,9 +318,10 @@ def _peers(what: str) -> dict[str, Callable[[Server], Cost]]:
 
 def main() -> None:
     """Print all of it."""
+    reactor = {"ours, 20 at a time": _in_a_process("pipelined")}
     found = _compare(
         "send + receive, 150 bytes",
-        {"ours": _ours, "bare hiredis loop": _bare, **_peers("messages")},
+        {"ours": _ours, "bare hiredis loop": _bare, **reactor, **_peers("messages")},
     )
     ours, bare = found["ours"], found["bare hiredis loop"]
     print(f"  budget of the client {BUDGET}; {bare.clock / ours.clock:.0%} of the bare loop's rate")
@@ -301,5 +332,7 @@ def main() -> None:
 if __name__ == "__main__":
     if "--peer" in sys.argv:
         _be_peer(*sys.argv[2:])
+    elif "--ours" in sys.argv:
+        print(json.dumps(_ours_pipelined(Server(int(sys.argv[3]), sys.argv[4]))))
     else:
         main()

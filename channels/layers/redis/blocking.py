@@ -49,7 +49,10 @@ class RedisWaits(RedisQueues):
                 stored = self._take_one(listening)
                 if stored is not None or time.monotonic() >= until:
                     return stored
-            found = self._pop_of_any(listening, until, token)
+            if len(listening.parts) > 1:
+                found = self._pop_of_any(listening, until, token)
+            else:
+                found = self._pop_of_one(listening, until, token)
             if found is None:
                 return None
             part, (key, entry) = found
@@ -59,8 +62,34 @@ class RedisWaits(RedisQueues):
                 return stored
         return None
 
-    def _pop_of_any(
+    def _pop_of_one(
         self, listening: RedisListening, deadline: float, token: object
+    ) -> tuple[Part, Sequence[bytes]] | None:
+        """What ``_pop_of_any`` gives, for one shard, in as few steps as possible."""
+        part = listening.parts[0]
+        commands = self._commands.pop() if self._commands else Commands()
+        self._blocked[commands.wakeup] = None
+        try:
+            popped: Reply = None
+            if token is self.interruption:
+                popped = commands.quick(part.shard, part.pop(), deadline)
+        except BaseException:
+            self._blocked.pop(commands.wakeup, None)
+            for shard, (key, entry) in commands.end():
+                self._give_back(shard, part.queue_of(key), entry)
+            raise
+        if popped is None:
+            return self._pop_of_any(listening, deadline, token, commands)
+        self._blocked.pop(commands.wakeup, None)
+        self._commands.append(commands)
+        return part, popped
+
+    def _pop_of_any(
+        self,
+        listening: RedisListening,
+        deadline: float,
+        token: object,
+        commands: Commands | None = None,
     ) -> tuple[Part, Sequence[bytes]] | None:
         """What a blocking pop gave; None after ``deadline`` or an interruption."""
         parts = {part.shard: part for part in listening.parts}
@@ -70,7 +99,7 @@ class RedisWaits(RedisQueues):
             key, entry = reply
             self._give_back(shard, parts[shard].queue_of(key), entry)
 
-        found = self._blocking(frames, deadline, token, unused)
+        found = self._blocking(frames, deadline, token, unused, commands)
         if not found:
             return None
         shard, popped = found
@@ -82,14 +111,15 @@ class RedisWaits(RedisQueues):
         deadline: float,
         token: object | None,
         unused: Callable[[Shard, Reply], None],
+        begun: Commands | None = None,
     ) -> tuple[Shard, Reply] | None:
         """Send a blocking command to each shard and wait for the first reply.
 
         Replies of others that came in the same moment go to ``unused``. None after ``deadline`` or
         an interruption, unless a reply came in that moment; ``token`` is None where interruptions
-        do not matter.
+        do not matter. Some of the commands may be ``begun``.
         """
-        commands = self._commands.pop() if self._commands else Commands()
+        commands = begun or (self._commands.pop() if self._commands else Commands())
         self._blocked[commands.wakeup] = None
         try:
             first = self._first_reply(commands, frames, deadline, token)

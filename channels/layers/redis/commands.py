@@ -75,6 +75,30 @@ class Commands:
         self._poll = select.poll()
         self._poll.register(self.wakeup, select.POLLIN)
 
+    def quick(self, shard: Shard, frame: bytes, deadline: float) -> Reply:
+        """Send the only blocking command; its reply, if that comes undisturbed until ``deadline``.
+
+        None in any other case; the command is then blocked, or its connection given up.
+        """
+        connection = self._connections.get(shard)
+        if connection is None or connection.endpoint is not shard.endpoint():
+            return None
+        now = time.monotonic()
+        given_up = self.blocked[shard] = now + BLOCK_SECONDS + connection.endpoint.timeout
+        try:
+            connection.write(frame)
+        except LayerUnavailable as error:
+            self._give_up(shard, error)
+            return None
+        self._ready = self._poll.poll((min(deadline, given_up) - now) * 1000)
+        if len(self._ready) != 1 or self._shards.get(self._ready[0][0]) is not shard:
+            return None
+        reply = self._reply(shard)
+        if isinstance(reply, LayerUnavailable):
+            shard.failed(reply)
+            return None
+        return reply
+
     def start(self, shard: Shard, frame: bytes) -> None:
         """Send a blocking command."""
         connection = self._connections.get(shard)

@@ -1,7 +1,8 @@
 """The Lua scripts of ``lua/``, and how they are called.
 
 Each script runs on one shard and names in KEYS every key that it touches, as clusters demand.
-``common.lua`` is put in front of each, ``groups.lua`` in front of those about groups.
+``common.lua`` is put in front of each, ``groups.lua`` in front of those about groups, and
+``push_quick.lua`` before all the rest of the script that runs most often.
 """
 
 import hashlib
@@ -20,6 +21,8 @@ class Script:
 
     def __init__(self, name: str) -> None:
         parts = ["common", "groups", name] if name.startswith("group_") else ["common", name]
+        if name == "push":
+            parts.insert(0, "push_quick")
         folder = resources.files("channels.layers.redis").joinpath("lua")
         self.name = name
         self.source = "\n".join(

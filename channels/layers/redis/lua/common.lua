@@ -85,12 +85,9 @@ local function purge(list, info, tokens, now, process, group_expiry, capacity)
   return head
 end
 
--- Count an event of `kind`: by second, and what is older than the previous second in one number.
-local function count(key, kind, now, ttl)
+-- Put the counts of seconds before the previous one into one number, and prolong the key's life.
+local function fold(key, now, ttl)
   local second = math.floor(now / 1000)
-  if redis.call('HINCRBY', key, kind .. number(second), 1) > 1 then
-    return
-  end
   local fields = redis.call('HGETALL', key)
   for i = 1, #fields, 2 do
     local name, old = string.match(fields[i], '^(%a)(%d+)$')
@@ -100,6 +97,13 @@ local function count(key, kind, now, ttl)
     end
   end
   redis.call('PEXPIRE', key, ttl)
+end
+
+-- Count an event of `kind` in the present second.
+local function count(key, kind, now, ttl)
+  if redis.call('HINCRBY', key, kind .. number(math.floor(now / 1000)), 1) == 1 then
+    fold(key, now, ttl)
+  end
 end
 
 local function is_over(list, length, capacity, process)
@@ -112,9 +116,9 @@ local function is_over(list, length, capacity, process)
   return redis.call('MEMORY', 'USAGE', list, 'SAMPLES', 0) > PROCESS_BYTES
 end
 
--- Append an entry; false where the list is full.
-local function append(list, info, tokens, entry, now, process, expiry, group_expiry, capacity)
-  local length = redis.call('RPUSH', list, entry)
+-- See to an entry that was appended, so that `length` entries are there; false where the list is
+-- full, and the entry taken off again.
+local function admit(list, info, tokens, entry, length, now, process, expiry, group_expiry, capacity)
   if length > 1 then
     local head = redis.call('LINDEX', list, 0)
     if deadline_of(head) <= now then

@@ -13,8 +13,9 @@ local dropped = {}
 local function send(part, keys, process, capacity, number_of_targets, targets)
   local entry = head .. struct.pack('>I2', process and number_of_targets or 0) .. targets .. body
   local kind = 'm'
-  if not append(KEYS[keys], KEYS[keys + 1], KEYS[keys + 2], entry, now, process, ARGV[3], ARGV[4],
-                capacity) then
+  local length = redis.call('RPUSH', KEYS[keys], entry)
+  if not admit(KEYS[keys], KEYS[keys + 1], KEYS[keys + 2], entry, length, now, process, ARGV[3],
+               ARGV[4], capacity) then
     kind = 'f'
     dropped[#dropped + 1] = part
     dropped[#dropped + 1] = number_of_targets
