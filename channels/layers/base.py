@@ -244,8 +244,11 @@ class BaseChannelLayer(Blocking):
         body = self._encode_for_group(message, group)
         if self.drop_rate and self._drops_on_purpose(group):
             return
-        for queue, targets in self._push_group(group, body):
-            self._drop(queue, targets, "it was full when a group was sent to")
+        dropped = list(self._push_group(group, body))
+        for queue, targets in dropped:
+            self._drops.add(queue, targets, "it was full when a group was sent to")
+        if dropped:
+            self._count_dropped(dropped)
 
     # Flush, statistics, enumeration
 
@@ -258,8 +261,8 @@ class BaseChannelLayer(Blocking):
         """The statistics of all channels together, with the keys of the reference.
 
         A message to a group counts once for each queue that it was put into, as it does for
-        capacity. A layer that counts drops where every client sees them adds
-        ``messages_dropped``.
+        capacity. A layer that counts, where every client sees it, what was dropped because a member
+        of a group was full, adds ``messages_dropped``.
         """
         return self._statistics(None)
 
@@ -525,12 +528,7 @@ class BaseChannelLayer(Blocking):
 
     def _drop_damaged(self, stored: Stored, error: InvalidStoredMessage) -> None:
         queue, targets, _ = stored
-        self._drop(queue, len(targets) or 1, f"its bytes are invalid: {error}")
-
-    def _drop(self, queue: str, count: int, reason: str) -> None:
-        """Account for messages to ``queue`` that nobody will get."""
-        self._drops.add(queue, count, reason)
-        self._count_dropped(queue, count)
+        self._drops.add(queue, len(targets) or 1, f"its bytes are invalid: {error}")
 
     def _drops_on_purpose(self, name: str) -> bool:
         if random.random() >= self.drop_rate:

@@ -186,11 +186,12 @@ class CompositeChannelLayer(BaseChannelLayer):
         self.interrupt()
 
     def global_statistics(self) -> dict[str, int | float]:
-        """The statistics of both layers together."""
+        """The statistics of both layers together, as far as both have them."""
         local, remote = (part.global_statistics() for part in self._parts)
         return {
             key: max(local[key], value) if key in _MAXIMA else local[key] + value
             for key, value in remote.items()
+            if key in local
         }
 
     def channel_statistics(self, channel: str) -> dict[str, int | float]:

@@ -83,8 +83,11 @@ class Primitives(abc.ABC):
         """The statistics of ``queue``, None for those of all queues together."""
         raise self._lacks("statistics")
 
-    def _count_dropped(self, queue: str, count: int) -> None:
-        """Add to ``messages_dropped`` of the statistics, in layers that have this key."""
+    def _count_dropped(self, dropped: Iterable[tuple[str, int]]) -> None:
+        """Add what ``_push_group`` returned to ``messages_dropped`` of the statistics.
+
+        Layers whose statistics lack this key leave it as it is.
+        """
         return
 
     def _group_add(self, group: str, queue: str, targets: tuple[str, ...]) -> None:

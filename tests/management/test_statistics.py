@@ -1,7 +1,9 @@
 """Tests of what ``channelstats`` collects, and of its table."""
 
 from channels.layers.inmemory import ChannelLayer
+from channels.layers.redis import RedisChannelLayer
 from channels.management.statistics import Report, collect, table
+from tests.servers.redis import RedisServer
 
 
 def test_channels_with_messages_and_expected_ones_are_collected():
@@ -31,6 +33,23 @@ def test_full_channels_and_dropped_messages_are_told_apart():
     figures = collect(layer).channels["full"]
 
     assert (figures["channel_full_count"], figures["messages_dropped"]) == (3, 1)
+
+
+def test_what_clients_of_a_store_dropped_is_seen_by_all():
+    with RedisServer() as server:
+        server.start()
+        layer, other = (RedisChannelLayer(hosts=[server.url], capacity=1) for _ in range(2))
+        layer.group_add("everybody", "full")
+        layer.group_add("everybody", "full.process!a")
+        for _ in range(3):
+            layer.send_group("everybody", {})
+
+        report = collect(other)
+
+        assert report.total["messages_dropped"] == 4
+        assert [one["messages_dropped"] for one in report.channels.values()] == [2, 2]
+        layer.close()
+        other.close()
 
 
 FIGURES = {

@@ -8,7 +8,7 @@ given when it is released.
 import re
 import time
 from collections import OrderedDict, deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import TypeVar
 
 from channels import codec, names
@@ -345,10 +345,11 @@ class ChannelLayer(BaseChannelLayer):
         self._notify_woken()
         return found
 
-    def _count_dropped(self, queue: str, count: int) -> None:
+    def _count_dropped(self, dropped: Iterable[tuple[str, int]]) -> None:
         with self._section:
-            self._dropped += count
-            self._counters_of(queue).dropped += count
+            for queue, count in dropped:
+                self._dropped += count
+                self._counters_of(queue).dropped += count
 
     def _global_statistics(self, now: float) -> dict[str, int | float]:
         first = self._agenda.first()

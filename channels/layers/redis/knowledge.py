@@ -5,7 +5,7 @@ renewed when it is a second old: here by asking at once, in the Twisted part in 
 """
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from channels import names
@@ -197,6 +197,18 @@ class RedisKnowledge(RedisQueues):
             counts.add(reply[3], int(reply[2]))
         return counts.statistics(pending, age)
 
+    def _count_dropped(self, dropped: Iterable[tuple[str, int]]) -> None:
+        """Add to the same counts as the scripts do; what a shard misses is not counted."""
+        frames: dict[Shard, list[bytes]] = {}
+        for queue, count in dropped:
+            shard = self.topology.home(queue)
+            own, of_all = self._counts_expiries(queue)
+            for key, ttl in ((shard.counts_key(queue), own), (shard.global_counts, of_all)):
+                frames.setdefault(shard, []).extend(
+                    (resp.pack(("HINCRBY", key, "d", count)), resp.pack(("PEXPIRE", key, ttl)))
+                )
+        self.topology.scatter(list(frames.items()))
+
     def _global_statistics(self) -> dict[str, int | float]:
         counts = Counts()
         for shard in self.topology.shards:
@@ -234,7 +246,7 @@ class Counts:
     """Adds up the counts that shards keep: totals, and those of single seconds."""
 
     def __init__(self) -> None:
-        self._totals = {"m": 0, "f": 0}
+        self._totals = {"m": 0, "f": 0, "d": 0}
         self._recent = {"m": 0.0, "f": 0.0}
 
     def add(self, fields: list[bytes], now: int) -> None:
@@ -248,7 +260,7 @@ class Counts:
                 self._recent[kind] += number * weights.get(int(name[1:]), 0.0)
 
     def statistics(self, pending: int, age: float) -> dict[str, int | float]:
-        """The six keys of the reference (ASGI spec, Details)."""
+        """The six keys of the reference (ASGI spec, Details), and ``messages_dropped``."""
         return {
             "messages_count": self._totals["m"],
             "messages_count_per_second": round(self._recent["m"]),
@@ -256,4 +268,5 @@ class Counts:
             "messages_max_age": age,
             "channel_full_count": self._totals["f"],
             "channel_full_count_per_second": round(self._recent["f"]),
+            "messages_dropped": self._totals["d"],
         }
