@@ -5,6 +5,7 @@ or a Twisted reactor. Nothing here locks or blocks. The engine makes its session
 again, later and later, after it was lost; receives and waits for room outlive that.
 """
 
+import functools
 import logging
 import secrets
 import time
@@ -114,8 +115,10 @@ class Engine:
         self._backoff.reset()
         if self._log.failing:
             self._log.recovered("RabbitMQ is back")
-        session.shared.add_on_cancel_callback(self._cancelled)
-        session.alone.add_on_cancel_callback(self._cancelled)
+        for channel in (session.shared, session.alone):
+            channel.add_on_cancel_callback(self._cancelled)
+            delivered = functools.partial(self._receiving.delivered, channel)
+            session.wire.on_delivery(channel, delivered)
         self._connected.succeed(session)
         self._receiving.want_all()
         self._rooms.ask_again()
@@ -255,8 +258,9 @@ class Engine:
 
     async def take_now(self, listening: Listening, limit: int | None) -> list[Stored]:
         """What there is, without waiting for more."""
-        taken = self._receiving.take_at_hand(listening, limit)
         session = await self.ready()
+        taken = self._receiving.take_at_hand(listening, limit)
+        await self._receiving.acknowledged()
         registered = session.journal.replica.queues
         if not taken and not all(queue in registered for queue in listening.queues):
             await session.journal.mark()
@@ -298,6 +302,16 @@ class Engine:
         self.rests.put(queue, targets, body)
         self._layer.poke(queue)
 
+    def put_back(self, taken: Iterable[Stored]) -> None:
+        """Keep what was taken for a receive that was cancelled."""
+        for queue, targets, body in taken:
+            self.keep(queue, targets, body)
+
+    def maybe_lost(self, taken: Iterable[Stored]) -> None:
+        """The connection was lost before the broker confirmed that these messages were taken."""
+        for queue, targets, _ in taken:
+            self._layer.drop(queue, len(targets) or 1, "the connection was lost as it was received")
+
     def serve(self, queue: str) -> None:
         """There may be something for those who wait for ``queue``."""
         self._receiving.serve(queue)
@@ -313,7 +327,7 @@ class Engine:
 
     def damaged(self, queue: str, error: Exception) -> None:
         """Bytes that are no message were taken from ``queue``."""
-        self._layer.drop_bytes(queue, error)
+        self._layer.drop(queue, 1, f"its bytes are invalid: {error}")
 
     # Room
 

@@ -11,9 +11,9 @@ from typing import Any
 from pika import BasicProperties
 from pika.channel import Channel
 from pika.exceptions import ChannelClosedByBroker
-from pika.spec import Basic
 
 from channels.layers.rabbitmq.replies import Reply
+from channels.layers.rabbitmq.wire import Wire
 
 __all__ = ["REFUSED", "STORED", "UNROUTABLE", "Lane", "Publisher"]
 
@@ -108,20 +108,26 @@ class _Sent:
 class Publisher:
     """Publishes on ``channel``, and hears what becomes of each message."""
 
-    def __init__(self, channel: Channel) -> None:
+    def __init__(self, channel: Channel, wire: Wire) -> None:
         self._channel = channel
+        self._wire = wire
         self._count = 0
         self._sent: dict[int, _Sent] = {}
         channel.add_on_return_callback(self._returned)
-        channel.confirm_delivery(self._confirmed)
+        channel.confirm_delivery(lambda frame: None)  # the wire reads the confirmations
+        wire.on_confirmation(channel, self._confirmed)
 
     def publish(
         self, exchange: str, key: str, body: bytes, properties: BasicProperties
     ) -> Reply[str]:
         """``STORED``, ``REFUSED`` or ``UNROUTABLE``."""
+        sent = _Sent(key)
+        if not self._channel.is_open:
+            sent.reply.fail(ConnectionError("the connection is being closed"))
+            return sent.reply
         self._count += 1
-        sent = self._sent[self._count] = _Sent(key)
-        self._channel.basic_publish(exchange, key, body, properties, mandatory=True)
+        self._sent[self._count] = sent
+        self._wire.publish(self._channel, exchange, key, body, properties)
         return sent.reply
 
     def fail(self, error: BaseException) -> None:
@@ -137,10 +143,8 @@ class Publisher:
                 sent.outcome = UNROUTABLE
                 return
 
-    def _confirmed(self, frame: Any) -> None:
-        method = frame.method
-        refused = isinstance(method, Basic.Nack)
-        for tag in self._tags(method.delivery_tag, method.multiple):
+    def _confirmed(self, number: int, multiple: bool, refused: bool) -> None:
+        for tag in self._tags(number, multiple):
             sent = self._sent.pop(tag)
             sent.reply.succeed(REFUSED if refused else sent.outcome)
 

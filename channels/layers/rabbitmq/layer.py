@@ -166,9 +166,9 @@ class RabbitmqChannelLayer(SealedChannelLayer):
         """Whether ``engine`` is the one that counts what the layer's engines have in common."""
         return engine is (self._reactor_engine or (self._thread and self._thread.engine))
 
-    def drop_bytes(self, queue: str, error: Exception) -> None:
-        """Count bytes that are no message."""
-        self._drops.add(queue, 1, f"its bytes are invalid: {error}")
+    def drop(self, queue: str, count: int, reason: str) -> None:
+        """Count messages that were dropped."""
+        self._drops.add(queue, count, reason)
 
     # Messages
 

@@ -79,7 +79,7 @@ class Request:
     ``finished`` is called when ``taken`` is there, by the thread of the engine.
     """
 
-    __slots__ = ("finished", "limit", "listening", "taken")
+    __slots__ = ("ended", "finished", "limit", "listening", "taken", "taking")
 
     def __init__(
         self, listening: Listening, limit: int | None, finished: Callable[[], object]
@@ -88,6 +88,10 @@ class Request:
         self.limit = limit
         self.finished = finished
         self.taken: list[Stored] | None = None
+        #: Whether something was taken for it that the broker has not confirmed yet.
+        self.taking = False
+        #: Whether nobody waits for it any more.
+        self.ended = False
 
     def finish(self, taken: list[Stored]) -> None:
         """Give it what it takes, nothing where it is withdrawn."""
@@ -112,6 +116,10 @@ class Consumer:
         self.served = time.monotonic()
 
 
+def _read_by_the_wire(*message: Any) -> None:
+    """The callback that pika asks for; it is never called."""
+
+
 def _is_open(channel: Channel | None) -> TypeGuard[Channel]:
     """Whether the channel takes a command; a session notices a moment later that it does not."""
     return channel is not None and bool(channel.is_open)
@@ -124,6 +132,10 @@ class Receiving:
         self._engine = engine
         self._lines: dict[str, OrderedDict[Request, None]] = {}
         self._consumers: dict[str, Consumer] = {}
+        #: Those that the broker may still hand something to, by their tags.
+        self._tags: dict[str, Consumer] = {}
+        #: The AMQP channels on which the present step acknowledged something.
+        self._acknowledged: list[Channel] = []
         self._idle: set[Consumer] = set()
         self._tidying = False
 
@@ -133,7 +145,7 @@ class Receiving:
         """Serve ``request`` now or as soon as there is something."""
         taken = self.take_at_hand(request.listening, request.limit)
         if taken:
-            request.finish(taken)
+            self._hand_over(request, taken)
             return
         for queue in request.listening.queues:
             self._lines.setdefault(queue, OrderedDict())[request] = None
@@ -141,10 +153,47 @@ class Receiving:
             self.want(queue)
 
     def withdraw(self, request: Request) -> None:
-        """End ``request``, with a message if it has got one already."""
-        if request.taken is None:
+        """End ``request``, with a message if one was taken for it already."""
+        request.ended = True
+        if request.taken is None and not request.taking:
             self._leave_lines(request)
             request.finish([])
+
+    def _hand_over(self, request: Request, taken: list[Stored]) -> None:
+        """Finish ``request`` once the broker knows what was taken for it."""
+        session, channels = self._engine.session, self._acknowledged
+        if not channels or session is None:
+            request.finish(taken)
+            return
+        self._acknowledged = []
+        request.taking = True
+        replies = [session.acknowledged(channel) for channel in channels]
+        start(self._hand_over_then(request, taken, replies))
+
+    async def _hand_over_then(
+        self, request: Request, taken: list[Stored], replies: list[Reply[None]]
+    ) -> None:
+        try:
+            for reply in replies:
+                await reply
+        except Exception:
+            # The broker has them still, or they are lost; to hand them out could double them.
+            self._engine.maybe_lost(taken)
+            request.taking = False
+            if request.ended:
+                request.finish([])
+            else:
+                self.ask(request)
+        else:
+            request.finish(taken)
+
+    async def acknowledged(self) -> None:
+        """Wait until the broker knows what was taken just now."""
+        session, channels = self._engine.session, self._acknowledged
+        self._acknowledged = []
+        if session is not None:
+            for reply in [session.acknowledged(channel) for channel in channels]:
+                await reply
 
     def _leave_lines(self, request: Request) -> None:
         for queue in request.listening.queues:
@@ -154,6 +203,13 @@ class Receiving:
                 if not line:
                     del self._lines[queue]
                     self._linger(queue)
+
+    def _acknowledge(self, channel: Channel, tag: int) -> None:
+        session = self._engine.session
+        if session is not None:
+            session.wire.acknowledge(channel, tag)
+            if channel not in self._acknowledged:
+                self._acknowledged.append(channel)
 
     def take_at_hand(self, listening: Listening, limit: int | None) -> list[Stored]:
         """What can be handed out without asking the broker."""
@@ -183,7 +239,7 @@ class Receiving:
         if consumer is None or not consumer.at_hand or not _is_open(consumer.channel):
             return None
         tag, targets, body = consumer.at_hand.popleft()
-        consumer.channel.basic_ack(tag)
+        self._acknowledge(consumer.channel, tag)
         consumer.served = time.monotonic()
         return targets, body
 
@@ -200,7 +256,7 @@ class Receiving:
         while (line := self._lines.get(queue)) and self._has(queue):
             request = next(iter(line))
             self._leave_lines(request)
-            request.finish(self.take_at_hand(request.listening, request.limit))
+            self._hand_over(request, self.take_at_hand(request.listening, request.limit))
 
     def _has(self, queue: str) -> bool:
         consumer = self._consumers.get(queue)
@@ -243,23 +299,28 @@ class Receiving:
         consumer.channel = channel = session.alone if alone else session.shared
         started: Reply[Any] = session.watched(Reply())
         consumer.tag = channel.basic_consume(
-            session.name(queue),
-            lambda channel, method, properties, body: self._received(
-                session, consumer, method.delivery_tag, body
-            ),
-            callback=started.succeed,
+            session.name(queue), _read_by_the_wire, callback=started.succeed
         )
+        self._tags[consumer.tag] = consumer
         await started
         consumer.state = ACTIVE
         self._linger(queue)
 
-    def _received(self, session: Session, consumer: Consumer, tag: int, body: bytes) -> None:
-        if session is not self._engine.session or consumer.channel is None:
-            return
+    def delivered(self, channel: Channel, consumer_tag: str, tag: int, body: bytes) -> None:
+        """The broker handed out a message."""
+        if not channel.is_open:
+            return  # it goes back by itself
+        consumer = self._tags.get(consumer_tag)
+        if consumer is not None:
+            self._received(consumer, channel, tag, body)
+        else:  # some come after the broker has confirmed that the consumer was cancelled
+            channel.basic_nack(tag, requeue=True)
+
+    def _received(self, consumer: Consumer, channel: Channel, tag: int, body: bytes) -> None:
         try:
             got = opened(body)
         except InvalidStoredMessage as error:
-            consumer.channel.basic_ack(tag)
+            channel.basic_ack(tag)
             self._engine.damaged(consumer.queue, error)
             return
         consumer.at_hand.append((tag, got.targets, got.body))
@@ -293,6 +354,7 @@ class Receiving:
         cancelled: Reply[Any] = session.watched(Reply())
         channel.basic_cancel(consumer.tag, callback=cancelled.succeed)
         await cancelled
+        self._tags.pop(consumer.tag, None)
 
     def _settle(self, consumer: Consumer) -> None:
         """After a stop: begin again where somebody waits, else give back what is at hand."""
@@ -322,6 +384,7 @@ class Receiving:
         consumer = self._consumers.pop(queue, None)
         if consumer is not None:
             self._idle.discard(consumer)
+            self._tags.pop(consumer.tag, None)
             if _is_open(consumer.channel):
                 for tag, _, _ in consumer.at_hand:
                     consumer.channel.basic_ack(tag)
@@ -334,6 +397,7 @@ class Receiving:
 
     def cancelled(self, tag: str) -> None:
         """The broker ended a consumer, because its queue was deleted."""
+        self._tags.pop(tag, None)
         for queue, consumer in list(self._consumers.items()):
             if consumer.tag == tag:
                 self.drop(queue)
@@ -345,6 +409,8 @@ class Receiving:
     def lost(self) -> None:
         """The session is over: the broker gives what was at hand to others."""
         self._consumers.clear()
+        self._tags.clear()
+        self._acknowledged.clear()
         self._idle.clear()
 
     def at_hand(self) -> dict[str, int]:

@@ -22,6 +22,7 @@ from channels.layers.rabbitmq.journal import Journal
 from channels.layers.rabbitmq.lanes import REFUSED, UNROUTABLE, Lane, Publisher
 from channels.layers.rabbitmq.replies import Reply, start
 from channels.layers.rabbitmq.topology import OP, Topology
+from channels.layers.rabbitmq.wire import Wire
 
 __all__ = ["Got", "Session"]
 
@@ -68,6 +69,7 @@ class Session:
         self._client = client
         self._tell = lost
         self.error: BaseException | None = None
+        self.wire = Wire(connection)
         self._opening: set[Reply[Any]] = set()
         self._declared: OrderedDict[str, float] = OrderedDict()
         self._declaring: dict[str, Reply[None]] = {}
@@ -78,7 +80,7 @@ class Session:
 
     async def open(self, observe: Callable[[dict[str, Any]], None]) -> None:
         """Declare what the layer needs, and learn its state."""
-        self.publisher = Publisher(await self.open_channel())
+        self.publisher = Publisher(await self.open_channel(), self.wire)
         feed = await self.open_channel()
         self.journal = Journal(
             self._topology, self._client, self.publisher, self.open_channel, observe
@@ -273,18 +275,37 @@ class Session:
         _, consumers = await self.count(self._topology.clients)
         return consumers
 
+    def acknowledged(self, channel: Channel) -> Reply[None]:
+        """The reply comes when the broker knows what was acknowledged on ``shared`` or ``alone``.
+
+        Only then may a message be handed out: the broker gives everything else to another receive
+        when the connection is lost.
+        """
+        reply: Reply[None] = self.watched(Reply())
+        if self.error is None:
+            prefetch = _PREFETCHED if channel is self.shared else _PREFETCHED_ALONE
+            self.wire.synchronize(channel, prefetch, lambda: reply.succeed(None))
+        return reply
+
     async def get(self, name: str) -> Got | None:
         """Take the next message of the broker's queue ``name``."""
-        return await self._get(name, self._acknowledge)
+
+        def got(channel: Channel, method: Any, properties: Any, body: bytes) -> None:
+            channel.basic_ack(method.delivery_tag)
+            channel.basic_qos(callback=lambda _: self._gets.answer(body))  # it was acknowledged
+
+        return await self._get(name, got)
 
     async def peek(self, name: str) -> Got | None:
         """The next message of the broker's queue ``name``, which stays there."""
-        return await self._get(name, self._give_back)
 
-    async def _get(self, name: str, then: Callable[[Channel, int], None]) -> Got | None:
         def got(channel: Channel, method: Any, properties: Any, body: bytes) -> None:
-            then(channel, method.delivery_tag)
+            channel.basic_nack(method.delivery_tag, requeue=True)
             self._gets.answer(body)
+
+        return await self._get(name, got)
+
+    async def _get(self, name: str, got: Callable[..., None]) -> Got | None:
 
         try:
             body = await self._gets.request(lambda channel, reply: channel.basic_get(name, got))
@@ -294,12 +315,6 @@ class Session:
             self.forget(name)
             return None
         return None if body is None else opened(body)
-
-    def _acknowledge(self, channel: Channel, tag: int) -> None:
-        channel.basic_ack(tag)
-
-    def _give_back(self, channel: Channel, tag: int) -> None:
-        channel.basic_nack(tag, requeue=True)
 
     def _question(self, send: Callable[[Channel, Reply[Any]], Any]) -> Reply[Any]:
         return self._questions.request(send)

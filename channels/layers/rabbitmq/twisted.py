@@ -165,7 +165,9 @@ class _Receive(Waiter, Generic[T]):
         self._layer._blocked.pop(self, None)
         request, self._request = self._request, None
         if request is not None:
-            self._engine.withdraw(request)
+            engine = self._engine
+            request.finished = lambda: engine.put_back(request.taken or ())
+            engine.withdraw(request)
 
 
 def receive(layer: RabbitmqChannelLayer, channels: Any) -> "Deferred[Received]":

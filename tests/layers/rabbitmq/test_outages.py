@@ -1,7 +1,9 @@
 """What happens to a layer whose RabbitMQ stops, is killed, is paused, or drops what it has."""
 
 import os
+import threading
 import time
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
@@ -137,6 +139,43 @@ def test_connections_that_the_broker_closes_are_made_again(layers: Layers) -> No
     assert worker.receive(["waits"], True, PATIENCE) == ("waits", {"n": 1})
     assert worker.group_channels("everybody") == ["serv!a"]
     assert worker.generation() == generation
+
+
+def test_closed_connections_in_traffic_double_nothing(layers: Layers) -> None:
+    """What was stored arrives once; what is lost was on its way to a receive, and is counted."""
+    worker, server = layers.make(), layers.make()
+    stopped = threading.Event()
+    stored: list[int] = []
+    received: list[int] = []
+
+    def send() -> None:
+        number = 0
+        while not stopped.is_set():
+            number += 1
+            try:
+                server.send("one", {"n": number})
+                stored.append(number)
+            except (LayerUnavailable, server.ChannelFull):
+                continue
+
+    def receive() -> None:
+        while True:
+            _, message = worker.receive(["one"], True, 2.0)
+            if message is None and stopped.is_set():
+                return
+            if message is not None:
+                received.append(message["n"])
+
+    threads = [Background(send), Background(receive)]
+    for _ in range(3):
+        count = len(stored)
+        wait_until(lambda count=count: len(stored) > count + 50, PATIENCE)  # type: ignore[misc]
+        layers.broker.control("close_all_connections", "a test")
+    stopped.set()
+    for thread in threads:
+        thread.result(PATIENCE)
+    assert max(Counter(received).values()) == 1
+    assert len(set(stored) - set(received)) <= worker.drops
 
 
 @pytest.mark.parametrize("which", ["channel", "sequencer", "log", "client", "clients"])
