@@ -728,7 +728,6 @@ cdef class Bell:
     cdef Mapping mapping
     cdef Segment segment
     cdef uint32_t client
-    cdef uint64_t identity
     cdef int fd
     cdef str path
     cdef dict sleepers
@@ -743,20 +742,20 @@ cdef class Bell:
             self.open(segment, segment.current())
 
     cdef int open(self, Segment segment, Mapping mapping) except -1:
-        self.identity = drawn()
-        self.path = f"{segment.path}.{self.identity:016x}"
-        os.mkfifo(self.path, 0o600)
-        self.fd = os.open(self.path, os.O_RDWR | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
-        try:
-            self.client = segment.joined(mapping, self.identity, 1)
-        finally:
-            if self.client == NOBODY:
-                self.unlink()
-                self.close()
+        """Become a client, then make the FIFO: who dies in between leaves no file behind."""
+        cdef uint64_t identity = drawn()
+        self.client = segment.joined(mapping, identity, 1)
         if self.client == NOBODY:
             segment.renew(mapping)
-        else:
-            self.mapping = mapping
+            return 0
+        self.mapping = mapping
+        self.path = f"{segment.path}.{identity:016x}"
+        try:
+            os.mkfifo(self.path, 0o600)
+            self.fd = os.open(self.path, os.O_RDWR | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
+        except OSError:
+            self.leave()
+            raise
         return 0
 
     cdef int unlink(self) except -1:

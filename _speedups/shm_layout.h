@@ -338,7 +338,7 @@ static inline void shm_step(void) {}
 
 static inline void shm_copy(void *to, const void *from, size_t size) {
     shm_step();
-    memcpy(to, from, size);
+    if (size) memcpy(to, from, size);
 }
 
 static inline uint64_t shm_now(void) {
@@ -356,7 +356,7 @@ static inline uint32_t shm_hash(uint64_t seed, const char *text, uint32_t length
         hash ^= hash >> 29;
     }
     eight = 0;
-    memcpy(&eight, text, length);
+    if (length) memcpy(&eight, text, length);
     hash = (hash ^ eight) * UINT64_C(0x9E3779B97F4A7C15);
     hash ^= hash >> 32;
     hash *= UINT64_C(0xD6E8FEB86659FD93);

@@ -196,7 +196,7 @@ static int shm_by_order(const void *first, const void *second) {
 }
 
 static int shm_queue_again(segment_t *s, rebuild_t *rebuild) {
-    qsort(rebuild->items, rebuild->count, sizeof *rebuild->items, shm_by_order);
+    if (rebuild->count) qsort(rebuild->items, rebuild->count, sizeof *rebuild->items, shm_by_order);
     for (size_t n = 0; n < rebuild->count; n++) {
         entry_t *entry = shm_object(s, SHM_MESSAGES, rebuild->items[n].ref, SHM_ENTRY);
         channel_t *channel = entry ? shm_channel_at(s, entry->channel) : NULL;

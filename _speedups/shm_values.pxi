@@ -47,8 +47,9 @@ cdef tuple unpack_targets(const char* at, Py_ssize_t size):
 
 cdef tuple one_stored(Names names, const char* at):
     """An entry as ``shm_take_entry`` writes it."""
-    cdef const uint32_t* head = <const uint32_t*>at
+    cdef uint32_t head[4]
     cdef const char* targets = at + 16
+    memcpy(head, at, 16)
     return (
         names.queues[head[0]],
         unpack_targets(targets, head[2]) if head[1] else (),
