@@ -299,7 +299,7 @@ class Session:
             patience = BLOCK_SECONDS + stream.connection.endpoint.timeout
             if not stream.is_idle and now - stream.since > patience:
                 stream.lose(TimeoutError())
-        for shard in self._links:
+        for shard in {*self._links, *(part.shard for one in self.receives for part in one.parts)}:
             self._learn_generation(shard)
         shard, key = self.layer._listeners()
         if shard in self._links:
@@ -314,10 +314,14 @@ class Session:
             before = self.layer._known_generations(shard)
             self.layer._checked(shard, queues, reply)
             if before[0] and self.layer._known_generations(shard) != before:
-                for receive in list(self.receives):
-                    receive.wake()
+                self.wake()
 
         self.call(shard, self.layer._check_frame(shard, queues), learnt)
+
+    def wake(self) -> None:
+        """Have all receives end, since a generation changed, which their owners have to see."""
+        for receive in list(self.receives):
+            receive.wake()
 
     def _learn_listeners(self, reply: Reply) -> None:
         if not isinstance(reply, Exception):

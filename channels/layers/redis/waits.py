@@ -153,6 +153,11 @@ class Receive(Wait):
         self._session.receives.pop(self, None)
         super()._finished(result)
 
+    @property
+    def parts(self) -> list[Part]:
+        """What it listens to, by shard."""
+        return self._listening.parts
+
     def wake(self) -> None:
         """End it with nothing: the generation changed, which its owner has to see."""
         self._token = object()
@@ -235,6 +240,7 @@ class Receive(Wait):
         expired, eviction = reply
         if expired:
             self._layer._note_eviction(taken.queue, eviction)
+            self._session.wake()
         return bool(expired)
 
     def _handed_out(self, shard: Shard, taken: Taken) -> Stored:

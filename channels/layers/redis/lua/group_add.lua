@@ -4,6 +4,7 @@
 
 local now = clock()
 local members, packs = KEYS[5], KEYS[6]
+needs_memory(members)
 purge(KEYS[2], KEYS[3], KEYS[4], now, ARGV[3] == '1', ARGV[5], tonumber(ARGV[4]))
 holds(KEYS[1], ARGV[1], KEYS[3], members, packs, now)
 

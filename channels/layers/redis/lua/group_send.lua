@@ -50,6 +50,9 @@ local function serve(part, keys, args)
   end
 end
 
+if #KEYS > 2 then
+  needs_memory(KEYS[6])
+end
 for part = 0, (#KEYS - 2) / 6 - 1 do
   serve(part, 3 + part * 6, 7 + part * 5)
 end

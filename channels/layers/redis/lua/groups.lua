@@ -1,5 +1,11 @@
 -- Functions of the scripts about groups; put in front of those, behind the common ones.
 
+-- Raise an error where the server's memory is full. It refuses the first write of a script only, and
+-- not if that is one that frees memory; this one changes nothing.
+local function needs_memory(members)
+  redis.call('ZADD', members, 'XX', 'GT', 0, '')
+end
+
 -- Note that the queues or buckets of a group changed; clients compare the version.
 local function changed(directory, now)
   if redis.call('HEXISTS', directory, '') == 0 then
