@@ -36,11 +36,15 @@ class Backoff:
 class FailureLog:
     """Logs the failures of one operation, at most one in ``interval`` seconds.
 
-    What is left out is counted, and the next line says how many there were.
+    What is left out is counted, and the next line says how many there were. ``traceback``: whether
+    the exception that is being handled belongs to the line.
     """
 
-    def __init__(self, logger: logging.Logger, interval: float = 10.0) -> None:
+    def __init__(
+        self, logger: logging.Logger, interval: float = 10.0, *, traceback: bool = True
+    ) -> None:
         self.failing = False
+        self._traceback = traceback
         self._logger = logger
         self._interval = interval
         self._left_out = 0
@@ -48,7 +52,7 @@ class FailureLog:
         self._next_line = float("-inf")
 
     def failed(self, text: str, *args: object) -> None:
-        """Log ``text % args`` and the exception being handled, if a line is due."""
+        """Log ``text % args``, if a line is due."""
         self.failing = True
         now = time.monotonic()
         self._last_was_logged = now >= self._next_line
@@ -60,7 +64,7 @@ class FailureLog:
             text += " (and %d times since the last such line)"
             args = (*args, self._left_out)
             self._left_out = 0
-        self._logger.error(text, *args, exc_info=True)
+        self._logger.error(text, *args, exc_info=self._traceback)
 
     def recovered(self, text: str, *args: object) -> None:
         """Log that what failed works again, unless the last failure was left out as well."""

@@ -16,6 +16,7 @@ from twisted.python.failure import Failure
 
 from channels.exceptions import ChannelFull
 from channels.layers.entries import Delivery
+from channels.outage import FailureLog
 from channels.spec import credit_channel, http_credit
 from daphne.layers import ReactorLayer
 
@@ -105,6 +106,8 @@ class Dispatch:
         #: Sends whose outcome is not known yet.
         self._pending = 0
         self._settling: list[Deferred[None]] = []
+        #: The log of messages that nobody hears the outcome of; a lost layer fails one a socket.
+        self._lost_sends = FailureLog(logger, traceback=False)
         #: Waits for room.
         self._rooms: set[Deferred[None]] = set()
 
@@ -295,7 +298,8 @@ class Dispatch:
         if key is not None:
             requester.send_failed(core, key, error)
         elif not isinstance(error, ChannelFull):
-            logger.error("Sending to %r failed: %s: %s", channel, type(error).__name__, error)
+            kind = type(error).__name__
+            self._lost_sends.failed("Sending to %r failed: %s: %s", channel, kind, error)
 
     def _one_less(self) -> None:
         self._pending -= 1

@@ -61,3 +61,10 @@ def test_recovery_is_logged_where_the_failure_was(caplog, left_out):
 
     assert not log.failing
     assert ("back" in caplog.messages) is not left_out
+
+
+def test_a_log_may_go_without_tracebacks(caplog):
+    for traceback in (True, False):
+        fail(FailureLog(logger, traceback=traceback), "away")
+    with_one, without = caplog.records
+    assert with_one.exc_info and not without.exc_info

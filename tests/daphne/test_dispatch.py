@@ -317,6 +317,16 @@ def test_the_outcome_of_sends_is_reported(make, stub):
     assert isinstance(receiver.answers[2][3], ZeroDivisionError)
 
 
+def test_failures_that_nobody_hears_of_are_logged_at_a_limited_rate(make, stub, caplog):
+    """A lost layer fails the last message of every socket."""
+    one = make(stub)
+    stub.send_result = lambda: fail(LayerUnavailable("away"))
+    for _ in range(500):
+        in_reactor(one.send, Receiver(), None, "websocket.disconnect", {}, None)
+    lines = [record.getMessage() for record in caplog.records if "Sending" in record.getMessage()]
+    assert lines == ["Sending to 'websocket.disconnect' failed: LayerUnavailable: away"]
+
+
 def test_settled_waits_for_sends_under_way(make, stub):
     one, receiver = make(stub), Receiver()
     pending: list[Deferred[None]] = []

@@ -117,6 +117,7 @@ def test_a_server_that_ends_and_comes_back(
     assert 0 < written < 400, site.outputs()
 
 
+@pytest.mark.slow
 def test_a_server_that_hangs_for_long(site: Site, server: RedisServer) -> None:
     """Requests are answered within the time that a client waits for a gateway."""
     daphne = site.daphnes[0]

@@ -8,6 +8,7 @@ import pytest
 from channels.layers.conformance import ChannelLayerConformance
 from channels.layers.ipc import IPCChannelLayer
 from channels.layers.redis import RedisChannelLayer, RedisLocalChannelLayer
+from tests.layers.ipc.segments import fresh_prefix as fresh_segment
 from tests.layers.ipc.segments import needs_extension, remove
 from tests.layers.redis.lent import fresh_prefix, lent_servers
 from tests.reactor import in_reactor
@@ -16,8 +17,7 @@ pytestmark = needs_extension
 
 
 def made(**arguments: Any) -> RedisLocalChannelLayer:
-    arguments = {**fresh_prefix(), **arguments}
-    arguments["prefix"] = arguments["prefix"].replace("test", "redis-local-test")
+    arguments = {**fresh_prefix(), "prefix": f"{fresh_segment()}:", **arguments}
     return RedisLocalChannelLayer(hosts=lent_servers(1), **arguments)
 
 
