@@ -316,6 +316,43 @@ def _peers(what: str) -> dict[str, Callable[[Server], Cost]]:
     return {f"channels_redis {kind}": _peer(kind, what) for kind in ("core", "pubsub")}
 
 
+def _longest_call(members: int, processes: int) -> None:
+    """How long a send to a large group blocks the server at a time, packed copies out of date."""
+    scripts = importlib.import_module("channels.layers.redis.scripts")
+    with _server() as server:
+        layer = _layer(server, capacity=10_000)
+        shard = layer.topology.shards[0]
+        names = [f"daphne.response.{number % processes}!" for number in range(members)]
+        for first in range(0, members, 10_000):
+            frames = []
+            for number in range(first, min(members, first + 10_000)):
+                keys = layer._group_keys(shard, "everybody", names[number])
+                args = (names[number], f"{number:032x}", 1, 10_000, 86_400_000)
+                frames.append(scripts.GROUP_ADD(keys, *args))
+            layer.topology.scatter([(shard, frames)])
+        redis = importlib.import_module("redis").Redis(unix_socket_path=server.path)
+        redis.config_set("slowlog-log-slower-than", 0)
+        redis.config_set("slowlog-max-len", 10_000)
+        for state in ("out of date", "up to date"):
+            redis.slowlog_reset()
+            redis.config_resetstat()
+            begin = time.monotonic()
+            layer.send_group("everybody", MESSAGE)
+            clock = time.monotonic() - begin
+            number = redis.info("commandstats")["cmdstat_evalsha"]["calls"]
+            calls = [
+                call["duration"] / 1000
+                for call in redis.slowlog_get(10_000)
+                if call["command"].startswith(b"EVALSHA")
+            ]
+            print(
+                f"  {members:7,} members, {processes:3} processes, packed copies {state}: "
+                f"{number:3} calls, longest {max(calls):5.2f} ms, in all {clock * 1e3:6.1f} ms"
+            )
+        redis.close()
+        layer.close()
+
+
 def main() -> None:
     """Print all of it."""
     reactor = {"ours, 20 at a time": _in_a_process("pipelined")}
@@ -327,6 +364,9 @@ def main() -> None:
     print(f"  budget of the client {BUDGET}; {bare.clock / ours.clock:.0%} of the bare loop's rate")
     _compare(f"group send to {MEMBERS:,}, each delivery", {"ours": _ours_group, **_peers("group")})
     _growth()
+    print("how long one call of a group send blocks the server")
+    for members, processes in ((1_000, 1), (100_000, 1), (100_000, 10), (100_000, 1_000)):
+        _longest_call(members, processes)
 
 
 if __name__ == "__main__":

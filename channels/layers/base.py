@@ -465,7 +465,9 @@ class BaseChannelLayer(Blocking):
 
     def _listening(self, channels: Collection[str]) -> Listening:
         """The checked form of the argument of a receive; the same for the same names."""
-        if isinstance(channels, str | bytes) or not isinstance(channels, Iterable):
+        if type(channels) is not list and (
+            isinstance(channels, str | bytes) or not isinstance(channels, Iterable)
+        ):
             names.check_channel_names(channels)
         key = tuple(channels)
         try:

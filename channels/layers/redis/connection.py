@@ -36,6 +36,10 @@ _BUFFER_SIZE = 65536
 _KEEPALIVE = 30
 
 
+#: Seconds after its last use for which an idle connection is trusted without a look.
+_TRUSTED_FOR = 0.01
+
+
 class NotDone(LayerUnavailable):
     """The server cannot be reached, or refused: nothing was done, and another one may be asked."""
 
@@ -43,7 +47,16 @@ class NotDone(LayerUnavailable):
 class Connection:
     """One connection, for one thread at a time. ``Endpoint.connect`` makes it."""
 
-    __slots__ = ("_buffer", "_poll", "_reader", "client_id", "endpoint", "is_tls", "sock")
+    __slots__ = (
+        "_buffer",
+        "_poll",
+        "_reader",
+        "client_id",
+        "endpoint",
+        "is_tls",
+        "sock",
+        "used_at",
+    )
 
     def __init__(self, endpoint: "Endpoint", sock: socket.socket) -> None:
         self.endpoint = endpoint
@@ -51,6 +64,8 @@ class Connection:
         self.is_tls = isinstance(sock, ssl.SSLSocket)
         #: The server's number of it, for CLIENT UNBLOCK.
         self.client_id = 0
+        #: When its latest exchange ended, as a ``time.monotonic()``.
+        self.used_at = time.monotonic()
         self._poll = select.poll()
         self._poll.register(sock, select.POLLIN)
         self._reader = resp.Reader()
@@ -124,7 +139,7 @@ class Connection:
 
     def is_sound(self) -> bool:
         """Whether an idle connection may be used: nothing came on it, no end and no reply."""
-        return not self._poll.poll(0)
+        return time.monotonic() - self.used_at < _TRUSTED_FOR or not self._poll.poll(0)
 
     def lost(self, error: Exception) -> LayerUnavailable:
         """Close it; what to raise where ``error`` came in an exchange."""
@@ -192,7 +207,7 @@ class Endpoint:
         if type(reply) is resp.ReplyError and str(reply).startswith("NOSCRIPT"):
             self._load_scripts(connection)
             reply = connection.exchange(frame)
-        self._idle.append(connection)
+        self.give_back(connection)
         return reply
 
     def take(self) -> Connection:
@@ -210,6 +225,7 @@ class Endpoint:
 
     def give_back(self, connection: Connection) -> None:
         """Keep a connection on which no reply is outstanding, for the next user."""
+        connection.used_at = time.monotonic()
         self._idle.append(connection)
 
     def give_back_unblocked(self, connection: Connection) -> None:

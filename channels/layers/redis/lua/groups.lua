@@ -39,26 +39,30 @@ local function in_bucket(members, bucket, now)
   return redis.call('ZRANGEBYSCORE', members, number(low), '(' .. number(low + BUCKET))
 end
 
--- The targets of a bucket, and how many they are; from the packed copy where that is still right.
+-- The targets of a bucket, how many they are, and whether that was work: a packed copy is right as
+-- long as nobody came, left or expired.
 local function packed(members, packs, bucket, now, process)
   local copy = redis.call('HGET', packs, 'p' .. bucket)
   if copy and deadline_of(copy) > now then
-    return struct.unpack('>I2', copy, 10), string.sub(copy, 12)
+    local size = struct.unpack('>I2', copy, 10)
+    return string.sub(copy, 12), size, false
   end
   local found = in_bucket(members, bucket, now)
   if #found == 0 then
     redis.call('HDEL', packs, 'p' .. bucket)
-    return 0, ''
+    return '', 0, false
   end
   local first = redis.call('ZSCORE', members, found[1]) - bucket * BUCKET
   local targets = ''
   if process then
+    local parts = {}
     for i, member in ipairs(found) do
-      found[i] = string.char(#member) .. member
+      parts[2 * i - 1] = string.char(#member)
+      parts[2 * i] = member
     end
-    targets = table.concat(found)
+    targets = table.concat(parts)
   end
   copy = '\1' .. struct.pack('>I8', first) .. struct.pack('>I2', #found) .. targets
   redis.call('HSET', packs, 'p' .. bucket, copy)
-  return #found, targets
+  return targets, #found, true
 end
