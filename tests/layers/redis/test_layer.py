@@ -2,8 +2,10 @@
 
 import logging
 import os
+import re
 import threading
 import time
+from pathlib import Path
 
 import pytest
 import redis
@@ -181,6 +183,31 @@ def test_a_wrong_password_says_so():
         layer = RedisChannelLayer(hosts=[f"redis://:right@127.0.0.1:{server.port}"])
         layer.send("one", {})
         layer.close()
+
+
+def test_a_user_with_the_permissions_that_the_documentation_names_may_do_everything(server):
+    text = " ".join(Path("docs/redis.md").read_text(encoding="utf-8").split())
+    commands = re.search(r"the commands `([^`]*)`", text)[1].split()
+    keys = re.search(r"the keys `(\S*)` and `(\S*)`", text).groups()
+    server.ask("ACL", "SETUSER", "web", "on", ">secret", *keys, *commands)
+    layer = RedisChannelLayer(hosts=[f"redis://web:secret@127.0.0.1:{server.port}/1"], capacity=20)
+    for number in range(18):
+        layer.send("serv!a", {"n": number})
+    for number in range(20):
+        layer.send("full", {"n": number})
+    assert not layer.wait_for_room("full", 0.01)
+    layer.group_add("group", "serv!a")
+    layer.send_group("group", {})
+    assert layer.group_channels("group") == ["serv!a"]
+    assert layer.receive(["serv!"], True)[0] == "serv!a"
+    assert layer.receive(["serv!"], True, 0.01) == (None, None)
+    assert layer.new_channel("serv!")
+    layer.announce_listening("worker", ["one"])
+    assert not layer.has_listener("two")
+    layer.group_discard("group", "serv!a")
+    assert layer.global_statistics()["messages_count"] == 39
+    layer.flush()
+    layer.close()
 
 
 def test_a_full_memory_refuses_messages_and_gives_out_those_that_are_there(server):
