@@ -275,3 +275,9 @@ class QueueConformance(Kit):
         assert client.has_listener("http.request")
         self.layer.announce_listening("worker-2", [])
         self.eventually(lambda: client.has_listener("http.disconnect"))
+
+    def test_an_announcement_may_be_the_first_thing_that_a_client_does(self) -> None:
+        self.other_client(self.layer).announce_listening("worker", ["http.request"])
+        client = self.other_client(self.layer)
+        assert client.has_listener("http.request")
+        self.eventually(lambda: not client.has_listener("http.disconnect"))

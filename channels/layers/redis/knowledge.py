@@ -118,8 +118,11 @@ class RedisKnowledge(RedisQueues):
         if not channels:
             shard.call(resp.pack(("HDEL", key, listener)))
         else:
-            deadline = shard.endpoint().now() + self.announcement_expiry * 1000
-            value = " ".join((str(round(deadline)), *sorted(channels)))
+            # asked for, since a client that has done nothing yet does not know it
+            seconds, microseconds = shard.call(resp.pack(("TIME",)))
+            now = int(seconds) * 1000 + int(microseconds) // 1000
+            deadline = now + round(self.announcement_expiry * 1000)
+            value = " ".join((str(deadline), *sorted(channels)))
             shard.call(resp.pack(("HSET", key, listener, value)))
             shard.call(resp.pack(("PEXPIRE", key, round(self.announcement_expiry * 1000))))
         self._listened_learnt = float("-inf")
