@@ -199,7 +199,10 @@ class Dispatch:
     # Receiving
 
     async def _run(self) -> None:
+        loop = asyncio.get_running_loop()
         while True:
+            # What happened to the layer before the wait below begins wakes nobody.
+            loop.call_soon(self._look_at_generation)
             try:
                 deliveries = await self.layer.receive(self.channel)
             except Exception as error:
@@ -209,7 +212,6 @@ class Dispatch:
             self._backoff.reset()
             for delivery in deliveries:
                 self._deliver(delivery)
-            self._look_at_generation()
             await asyncio.sleep(0)  # a layer that always has something must not starve the loop
 
     def _deliver(self, delivery: Delivery) -> None:

@@ -111,10 +111,7 @@ async def receive_deliveries(
 ) -> list[Delivery]:
     """At least one delivery and up to ``limit``; none where a flush or an interrupt woke it."""
     listening = layer._listening(channels)
-    deliveries = await _repeat(
-        layer, lambda waiter: layer._deliveries(listening, waiter, limit) or None, True
-    )
-    return deliveries or []
+    return await _repeat(layer, layer._attempt_of_server(listening, limit), True) or []
 
 
 async def room(layer: "BaseChannelLayer", channel: str) -> None:

@@ -15,7 +15,7 @@ import re
 import time
 import warnings
 import weakref
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from channels import codec, names
@@ -516,6 +516,30 @@ class BaseChannelLayer(Blocking):
             if deliveries:
                 return deliveries
         return []
+
+    def _attempt_of_server(
+        self, listening: Listening, limit: int
+    ) -> Callable[[Waiter | None], list[Delivery] | None]:
+        """What the wait of an interface server repeats at each wake-up until it gives a list.
+
+        Deliveries; or none of them, once a process channel that it listens to has another
+        generation: then somebody else has emptied the layer, or the channel was evicted.
+        """
+        process_channels = [name for name in listening.queues if names.is_process_channel(name)]
+        before: list[str] | None = None
+
+        def attempt(waiter: Waiter | None) -> list[Delivery] | None:
+            nonlocal before
+            found = self._deliveries(listening, waiter, limit)
+            if found or not listening.queues:
+                return found
+            if waiter is None:
+                return None
+            now = [self._generation(name) for name in process_channels]
+            before = before or now
+            return None if now == before else []
+
+        return attempt
 
     def _delivered(self, taken: Iterable[Stored]) -> list[Delivery]:
         """What an interface server gets of entries that were taken."""

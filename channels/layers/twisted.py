@@ -200,11 +200,8 @@ def receive_deliveries(
 ) -> "Deferred[list[Delivery]]":
     """See ``BaseChannelLayer.receive_deliveries_twisted``."""
 
-    def attempt(waiter: Waiter | None) -> list[Delivery] | None:
-        return layer._deliveries(listening, waiter, limit) or (None if listening.queues else [])
-
     listening = layer._listening(channels)
-    return _deferred(layer, attempt, list[Delivery])
+    return _deferred(layer, layer._attempt_of_server(listening, limit), list[Delivery])
 
 
 def room(layer: "BaseChannelLayer", channel: str) -> "Deferred[None]":

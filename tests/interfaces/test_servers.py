@@ -1,4 +1,4 @@
-"""uvicorn, hypercorn and granian in Daphne's place, and WSGI servers: real processes over Redis.
+"""uvicorn, hypercorn and granian in Daphne's place, and WSGI servers: all of them real processes.
 
 Each server is one process, the workers are another one; they share nothing but the channel layer.
 """
@@ -19,7 +19,11 @@ import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect
 
+from channels.layers.base import BaseChannelLayer
+from channels.layers.ipc import IPCChannelLayer
+from channels.layers.redis import RedisChannelLayer
 from tests.interfaces.site import Site
+from tests.layers.ipc.segments import fresh_prefix, remove
 from tests.servers.redis import RedisServer
 from tests.waiting import wait_until
 
@@ -32,31 +36,53 @@ pytestmark = pytest.mark.compiled_only
 MIB = 1024 * 1024
 
 
-@pytest.fixture(scope="module")
-def redis() -> Iterator[RedisServer]:
+@pytest.fixture(scope="module", params=["redis", pytest.param("ipc", marks=pytest.mark.slow)])
+def redis(request: pytest.FixtureRequest) -> Iterator[RedisServer | None]:
+    """A server, or None where the layers are to be in shared memory."""
+    if request.param == "ipc":
+        yield None
+        return
     with RedisServer() as server:
         server.start()
         yield server
 
 
 class Sites:
-    """Servers, each with a worker process behind it; they start side by side."""
+    """Servers, each with a worker process behind it; they start side by side.
 
-    def __init__(self, redis: RedisServer, folder: Path) -> None:
+    What is between them is a layer over ``redis``, or where that is None, shared memory.
+    """
+
+    def __init__(self, redis: RedisServer | None, folder: Path) -> None:
         self._redis = redis
         self._folder = folder
         self._sites: dict[str, Site] = {}
+        self._layers: list[BaseChannelLayer] = []
 
     def start(self, kinds: list[str], *worker: str) -> None:
         """Start servers of ``kinds``; ``worker`` is the management command behind them."""
         for kind in kinds:
             folder = self._folder / kind
             folder.mkdir()
-            config = {"hosts": [self._redis.url], "prefix": f"{self._folder.name}.{kind}:"}
-            layer = {"BACKEND": "channels.layers.redis.RedisChannelLayer", "CONFIG": config}
-            self._sites[kind] = Site(folder, layer)
+            self._sites[kind] = Site(folder, self._layer(kind))
             self._sites[kind].work(*(worker or ("runworker", "--threads", "4")))
             self._sites[kind].serve(kind)
+
+    def _layer(self, kind: str) -> dict[str, Any]:
+        """The entry of CHANNEL_LAYERS for a site of its own."""
+        config: dict[str, Any]
+        if self._redis is None:
+            config = {"prefix": fresh_prefix(), "capacity": 100}
+            self._layers.append(IPCChannelLayer(**config))
+            return {"BACKEND": "channels.layers.ipc.IPCChannelLayer", "CONFIG": config}
+        config = {"hosts": [self._redis.url], "prefix": f"{self._folder.name}.{kind}:"}
+        self._layers.append(RedisChannelLayer(**config))
+        return {"BACKEND": "channels.layers.redis.RedisChannelLayer", "CONFIG": config}
+
+    def empty_layers(self) -> None:
+        """Forget everything in the layers of all sites."""
+        for layer in self._layers:
+            layer.flush()
 
     def get(self, kind: str) -> Site:
         """The server of a kind, once it listens."""
@@ -68,10 +94,14 @@ class Sites:
         """End all processes."""
         for site in self._sites.values():
             site.end()
+        for layer in self._layers:
+            layer.close()
+            if isinstance(layer, IPCChannelLayer):
+                remove(layer.prefix)
 
 
 @pytest.fixture(scope="module")
-def sites(redis: RedisServer, tmp_path_factory: Any) -> Iterator[Sites]:
+def sites(redis: RedisServer | None, tmp_path_factory: Any) -> Iterator[Sites]:
     """A server of each kind, for the tests that leave it as it is."""
     running = Sites(redis, tmp_path_factory.mktemp("sites"))
     try:
@@ -82,7 +112,7 @@ def sites(redis: RedisServer, tmp_path_factory: Any) -> Iterator[Sites]:
 
 
 @pytest.fixture
-def own_sites(redis: RedisServer, tmp_path: Path) -> Iterator[Sites]:
+def own_sites(redis: RedisServer | None, tmp_path: Path) -> Iterator[Sites]:
     """Servers of the test's own, which it starts."""
     running = Sites(redis, tmp_path)
     yield running
@@ -400,13 +430,13 @@ def ends_in_order(site: Site) -> None:
     assert "Traceback" not in site.output()
 
 
-def test_sockets_are_shed_when_the_layer_is_emptied_and_the_servers_go_on(own_sites, redis):
+def test_sockets_are_shed_when_the_layer_is_emptied_and_the_servers_go_on(own_sites):
     own_sites.start(ASGI_SERVERS)
     for site in (all_sites := [own_sites.get(kind) for kind in ASGI_SERVERS]):
         assert fetch(site, "/hello/")[1] == b"hello you"
     with ExitStack() as stack:
         sockets = [stack.enter_context(socket_to(site)) for site in all_sites]
-        redis.ask("FLUSHALL")
+        own_sites.empty_layers()
         for websocket in sockets:
             with pytest.raises(ConnectionClosed) as closed:
                 websocket.recv(timeout=30)

@@ -13,6 +13,7 @@ from channels.layers.ipc import IPCChannelLayer
 from channels.layers.redis import RedisChannelLayer
 from tests.layers.ipc import segments
 from tests.layers.redis.lent import end_servers, fresh_prefix, lent_servers
+from tests.reactor import in_reactor
 
 #: Seconds within which whatever should happen has happened.
 PATIENCE = 20
@@ -194,7 +195,11 @@ def test_names_are_made(store):
         asyncio.run(layer.new_channel_async("body"))
 
 
-@pytest.mark.parametrize("store", ["redis1"], indirect=True)
+@pytest.mark.parametrize(
+    "store",
+    ["inmemory", pytest.param("ipc", marks=segments.needs_extension), "redis1"],
+    indirect=True,
+)
 def test_a_store_that_was_emptied_by_others_ends_a_receive(store):
     layer, other = store.client(), store.client()
 
@@ -210,3 +215,44 @@ def test_a_store_that_was_emptied_by_others_ends_a_receive(store):
     before, found, after = asyncio.run(run())
     assert found == []
     assert before != after
+
+
+@pytest.mark.parametrize(
+    "store", ["inmemory", pytest.param("ipc", marks=segments.needs_extension)], indirect=True
+)
+@pytest.mark.parametrize("form", ["asyncio", "twisted"])
+def test_a_process_channel_that_was_evicted_ends_a_receive(store, form):
+    """It has to be woken while its own thread was held up, as by SIGSTOP."""
+    layer, other = store.client(expiry=0.05), store.client(expiry=0.05)
+
+    def hold_up() -> None:
+        other.send("serv!a", {"n": 1})
+        while other.channels():
+            pass
+
+    async def run() -> list[Delivery]:
+        waiting = asyncio.ensure_future(layer.receive_deliveries_async(["serv!"]))
+        await asyncio.sleep(0)
+        hold_up()
+        return await soon(waiting)
+
+    def run_in_reactor() -> Any:
+        waiting = layer.receive_deliveries_twisted(["serv!"])
+        hold_up()
+        return waiting
+
+    assert (asyncio.run(run()) if form == "asyncio" else in_reactor(run_in_reactor)) == []
+
+
+@pytest.mark.parametrize(
+    "store", ["inmemory", pytest.param("ipc", marks=segments.needs_extension)], indirect=True
+)
+def test_a_store_that_was_emptied_by_others_ends_a_receive_in_the_reactor(store):
+    layer, other = store.client(), store.client()
+
+    def run() -> Any:
+        waiting = layer.receive_deliveries_twisted(["serv!"])
+        other.flush()
+        return waiting
+
+    assert in_reactor(run) == []
