@@ -117,6 +117,17 @@ def test_a_server_that_ends_and_comes_back(
     assert 0 < written < 400, site.outputs()
 
 
+def test_sockets_that_are_opened_after_a_restart_stay(site: Site, server: RedisServer) -> None:
+    """The server's new start is known before they are, not at some later look at it."""
+    server.stop(signal.SIGKILL)
+    server.start()
+    wait_until(lambda: serves(site.daphnes[0]), PATIENCE)
+    with site.daphnes[0].websocket() as socket:
+        with pytest.raises(TimeoutError):
+            socket.recv(timeout=7)  # longer than the interval of those looks
+        assert echoes(socket)
+
+
 @pytest.mark.slow
 def test_a_server_that_hangs_for_long(site: Site, server: RedisServer) -> None:
     """Requests are answered within the time that a client waits for a gateway."""

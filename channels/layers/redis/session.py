@@ -239,8 +239,10 @@ class Session:
         def connected(result: Connection | Exception) -> None:
             if isinstance(result, Exception):
                 answer(result)
-            else:
-                answer(self._opened(Stream(self.loop, result, self._lost_idle)))
+                return
+            answer(self._opened(Stream(self.loop, result, self._lost_idle)))
+            if not self.is_passing:
+                self._learn_generation(shard)  # the server may be another one, or empty
 
         self.loop.in_thread(shard.take, connected)
 
