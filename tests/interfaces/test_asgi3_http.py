@@ -2,7 +2,7 @@
 
 import asyncio
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -11,32 +11,13 @@ from django.test import override_settings
 from channels.exceptions import LayerUnavailable, ResponseAborted
 from channels.interfaces.asgi3 import ASGIInterface
 from channels.layers.inmemory import ChannelLayer
-from channels.spec import BODY_CHUNK, RESPONSE_WINDOW, check_http_request, credit_channel
+from channels.spec import BODY_CHUNK, RESPONSE_WINDOW, check_http_request
 from tests.daphne.clients import Application
 from tests.interfaces.asgi import Connection, http_scope, running
-from tests.interfaces.workers import django, replying
+from tests.interfaces.workers import credit_of, django, everything, replying
 
 PARTIAL = {"status": 200, "content": b"begun ", "more_content": True}
 EMPTY = {"type": "http.request", "body": b"", "more_body": False}
-
-
-@pytest.fixture
-def layer() -> ChannelLayer:
-    return ChannelLayer(capacity=100)
-
-
-@pytest.fixture
-def start() -> Iterator[Callable[..., Application]]:
-    """Starts workers, which end with the test."""
-    started: list[Application] = []
-
-    def start(kind: Callable[..., Application], *args: Any, **kwargs: Any) -> Application:
-        started.append(kind(*args, **kwargs))
-        return started[-1]
-
-    yield start
-    for application in started:
-        application.stop()
 
 
 def parts(body: bytes, size: int = 65536) -> list[dict[str, Any]]:
@@ -62,13 +43,6 @@ def ask(
     found: tuple[int, dict[bytes, bytes], bytes] = running(
         test, ASGIInterface(layer, **options or {})
     )
-    return found
-
-
-def everything(layer: ChannelLayer, channel: str) -> list[dict[str, Any]]:
-    found = []
-    while (received := layer.receive([channel]))[1] is not None:
-        found.append(received[1])
     return found
 
 
@@ -267,12 +241,6 @@ def test_the_worker_is_given_credit_for_what_was_taken(layer, start):
     assert len(ask(layer)[2]) == 6 + 10 * BODY_CHUNK
     credit = everything(layer, credit_of(application))
     assert sum(message["bytes"] for message in credit) >= 10 * BODY_CHUNK - RESPONSE_WINDOW // 4
-
-
-def credit_of(application: Application) -> str:
-    """The channel on which the only request's worker is given credit."""
-    (request,) = application.messages("http.request")
-    return str(credit_channel(request["reply_channel"]))
 
 
 def test_no_credit_is_given_for_what_the_client_has_not_taken(layer, start):

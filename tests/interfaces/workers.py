@@ -5,10 +5,10 @@ from typing import Any
 
 from channels.handler import ViewConsumer
 from channels.message import Message
-from channels.spec import HTTP_REQUEST
+from channels.spec import HTTP_REQUEST, credit_channel
 from tests.daphne.clients import Application
 
-__all__ = ["TEXT", "django", "replying"]
+__all__ = ["TEXT", "credit_of", "django", "everything", "replying"]
 
 #: Headers that a response has to have where nothing is said about them.
 TEXT = [[b"content-type", b"text/plain"]]
@@ -32,3 +32,17 @@ def replying(layer: Any, *replies: dict[str, Any]) -> Application:
 
     handler: Callable[[dict[str, Any]], Any] = answer
     return Application(layer, http_request=handler)
+
+
+def credit_of(application: Application) -> str:
+    """The channel on which the only request's worker is given credit."""
+    (request,) = application.messages("http.request")
+    return str(credit_channel(request["reply_channel"]))
+
+
+def everything(layer: Any, channel: str) -> list[dict[str, Any]]:
+    """The messages of a channel that are there."""
+    found = []
+    while (received := layer.receive([channel]))[1] is not None:
+        found.append(received[1])
+    return found
