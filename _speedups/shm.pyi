@@ -73,7 +73,10 @@ class Segment:
         """None where a push may succeed; else the seconds until something expires, and
         ``sleeper`` is registered."""
     def withdraw(self, sleeper: Sleeper) -> None:
-        """Take a sleeper out; a wake-up that it did not use goes to another."""
+        """Take a sleeper out; a wake-up that it did not use goes to another.
+
+        Raises nothing: where the lock is not to be had, others pass its wake-ups on.
+        """
     def group_add(self, group: str, queue: str, local: str, life: float) -> None:
         """Add or renew a membership for ``life`` seconds. Raises ``GroupMemoryFull``."""
     def group_discard(self, group: str, queue: str, local: str) -> None:

@@ -556,7 +556,10 @@ cdef class Segment:
         return max(0.0, r.until / MONOTONIC - time.monotonic())
 
     def withdraw(self, Sleeper sleeper not None):
-        """Take a sleeper out; a wake-up that it did not use goes to another."""
+        """Take a sleeper out; a wake-up that it did not use goes to another.
+
+        Raises nothing: where the lock is not to be had, others pass its wake-ups on.
+        """
         cdef request_t r
         cdef Mapping mapping = sleeper.mapping
         cdef int result
@@ -565,8 +568,8 @@ cdef class Segment:
         shm_begin(&r, SHM_OP_WITHDRAW)
         r.waiter, r.client = sleeper.ref, sleeper.client
         result = self.carry_out(mapping, &r)
-        if result != SHM_OK and result != SHM_RETIRED:
-            raise self.failure(mapping, result)
+        if result != SHM_OK:  # what it has in the segment stays there until the process leaves
+            sleeper.mapping, sleeper.ref = None, 0
         sleeper.registered = False
 
     # Groups

@@ -258,13 +258,13 @@ class Scenario(NamedTuple):
 
 
 SCENARIOS = [
-    Scenario(nothing, push),
+    Scenario(nothing, push, stride=3),
     Scenario(some, push),
     Scenario(some, push_to_a_new_channel),
-    Scenario(nothing, push_to_a_target),
+    Scenario(nothing, push_to_a_target, stride=3),
     Scenario(waiting, push_to_a_target),
     Scenario(waiting, push_past_the_dead),
-    Scenario(some, push_past_the_dead),
+    Scenario(some, push_past_the_dead, stride=3),
     Scenario(big, push_much, stride=3),
     Scenario(some, take_one),
     Scenario(some, take_the_last),
@@ -272,14 +272,14 @@ SCENARIOS = [
     Scenario(some, take_a_target, atomic=False),
     Scenario(some, take_many, atomic=False),
     Scenario(some, push_to_a_group, atomic=False),
-    Scenario(nothing, join_a_group),
+    Scenario(nothing, join_a_group, stride=3),
     Scenario(some, join_a_group),
     Scenario(some, renew_a_membership),
     Scenario(some, leave_a_group),
     Scenario(late, expire_what_is_late, atomic=False),
     Scenario(some, flush, stride=37),
     Scenario(some, announce),
-    Scenario(some, wait_and_give_up),
+    Scenario(some, wait_and_give_up, stride=2),
     Scenario(waiting, come_and_go),
     Scenario(dead_waiters, come_and_go),
 ]

@@ -1,5 +1,7 @@
 """Segments as files: who may use them, and what is refused or mended."""
 
+import itertools
+import mmap
 import os
 import signal
 import struct
@@ -192,27 +194,21 @@ def test_a_segment_that_was_unlinked_is_left_by_all(prefix):
 def test_a_stopped_owner_of_the_lock_is_an_error_until_it_goes_on(prefix, monkeypatch):
     monkeypatch.setattr(IPCChannelLayer, "lock_timeout", 0.05)
     layer = IPCChannelLayer(prefix, capacity=1000)
+    rounds = mmap.mmap(-1, 8)
     pid = os.fork()
     if pid == 0:
-        while True:  # most of the time in the lock: nothing is copied to anybody
-            layer.send_group("nobody", {})
-            layer._segment.describe()
+        for number in itertools.count(1):
+            layer._segment.check()  # about half of the time with the lock in hand
+            rounds[:] = number.to_bytes(8, "little")
+            sum(range(20_000))
     try:
-        for _ in range(1000):
-            os.kill(pid, signal.SIGSTOP)
-            os.waitpid(pid, os.WUNTRACED)
-            try:
-                layer.send("one", {})
-            except LayerUnavailable as error:
-                assert "which took it last, is stopped" in str(error)
-                assert prefix in str(error)
-                break
-            layer.receive(["one"])
-            os.kill(pid, signal.SIGCONT)
-        else:
-            raise AssertionError("it was never stopped with the lock in hand")
+        stopped = stop_in_the_lock(layer, pid, rounds)
+        assert "which took it last, is stopped" in str(stopped)
+        assert prefix in str(stopped)
         with pytest.raises(LayerUnavailable):
             layer.receive(["one"])
+        with pytest.raises(LayerUnavailable):
+            layer.receive(["one"], block=True)
         os.kill(pid, signal.SIGCONT)
         wait_until(lambda: _sends(layer))
     finally:
@@ -220,6 +216,22 @@ def test_a_stopped_owner_of_the_lock_is_an_error_until_it_goes_on(prefix, monkey
         os.waitpid(pid, 0)
     assert layer.receive(["one"])[0] == "one"
     assert layer._segment.check() is None
+
+
+def stop_in_the_lock(layer, pid, rounds):
+    """Stop a process that is busy with the segment until it has the lock; the error of a send."""
+    for _ in range(1000):
+        done = rounds[:]
+        wait_until(lambda before=done: rounds[:] != before)
+        os.kill(pid, signal.SIGSTOP)
+        os.waitpid(pid, os.WUNTRACED)
+        try:
+            layer.send("one", {})
+        except LayerUnavailable as error:
+            return error
+        layer.receive(["one"])
+        os.kill(pid, signal.SIGCONT)
+    raise AssertionError("it was never stopped with the lock in hand")
 
 
 def _sends(layer):
@@ -233,14 +245,20 @@ def _sends(layer):
 def test_the_lock_of_a_killed_owner_is_taken_over():
     with made_layer() as layer:
         layer.send("one", {"n": 1})
+        rounds = mmap.mmap(-1, 8)
         for _ in range(1000):
             pid = os.fork()
             if pid == 0:
-                while True:
-                    layer._segment.describe()
-            wait_until(lambda: layer._segment.describe()["clients_elsewhere"])
-            os.kill(pid, signal.SIGKILL)
-            os.waitpid(pid, 0)
+                for number in itertools.count(1):
+                    layer._segment.check()
+                    rounds[:] = number.to_bytes(8, "little")
+                    sum(range(20_000))
+            try:
+                done = rounds[:]
+                wait_until(lambda before=done: rounds[:] != before)
+            finally:
+                os.kill(pid, signal.SIGKILL)
+                os.waitpid(pid, 0)
             if layer._segment.describe()["recoveries"]:
                 break
         assert layer._segment.describe()["recoveries"]
