@@ -57,6 +57,10 @@ class Broker:
         self._node = self._spawn([str(SCRIPTS / "rabbitmq-server")])
         wait_until(lambda: listens(self.port) and self._is_ready(), START)
 
+    def is_running(self) -> bool:
+        """Whether the node runs."""
+        return self._node is not None and self._node.poll() is None
+
     def stop(self) -> None:
         """Shut the node down as an administrator would."""
         self._end(signal.SIGTERM)

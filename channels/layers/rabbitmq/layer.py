@@ -128,6 +128,7 @@ class RabbitmqChannelLayer(SealedChannelLayer):
     def ask(self, request: Request) -> None:
         """Have the thread's engine serve ``request``."""
         thread = self._engine_thread()
+        thread.check_free()
         thread.call(lambda: thread.engine.ask(request))
 
     def withdraw(self, request: Request) -> None:
@@ -337,13 +338,18 @@ def _in_reactor() -> bool:
 def _parameters(url: str | Collection[str], timeout: float) -> list[Parameters]:
     urls = [url] if isinstance(url, str) else list(url)
     if not urls or not all(isinstance(one, str) for one in urls):
-        raise ValueError(f"url must be a URL such as amqp://host/, or a list of them, not {url!r}")
+        raise ValueError("url must be a URL such as amqp://host/, or a list of them")
     return [_parameters_of(one, timeout) for one in urls]
 
 
 def _parameters_of(url: str, timeout: float) -> Parameters:
     if not url.startswith(("amqp://", "amqps://")):
-        raise ValueError(f"url must begin with amqp:// or amqps://, not {url!r}")
-    parameters = URLParameters(url)
+        raise ValueError(f"url must begin with amqp:// or amqps://, not {url[:7]!r}")
+    try:
+        parameters = URLParameters(url)
+    except (TypeError, ValueError) as error:  # TypeError: there is a user, and no password
+        raise ValueError(
+            "url cannot be read; it should look like amqp://user:password@host:5672/vhost"
+        ) from error
     parameters.stack_timeout = parameters.socket_timeout = timeout
     return parameters

@@ -1,10 +1,11 @@
-"""A small event loop for one thread: descriptors, and timers. It sleeps in between.
+"""A small event loop: descriptors, and timers. It sleeps in between.
 
 ``connection`` puts pika's connection onto it. pika's own loop wakes up twice for each write and
 writes each frame by itself, which costs a third of what a message takes.
 """
 
 import contextlib
+import functools
 import heapq
 import itertools
 import logging
@@ -35,9 +36,17 @@ class Timer:
 
 
 class Loop:
-    """All methods are called in the thread that runs it."""
+    """All methods but ``run`` are called by one thread at a time.
 
-    def __init__(self) -> None:
+    ``hold`` calls a function when no other thread works with what the loop serves; the loop does
+    everything within it but sleep. ``wake`` is called when it has to sleep anew.
+    """
+
+    def __init__(
+        self, hold: Callable[[Callable[[], object]], object], wake: Callable[[], object]
+    ) -> None:
+        self._hold = hold
+        self._wake = wake
         self._poll = select.poll()
         self._readers: dict[int, Callable[[], object]] = {}
         self._writers: dict[int, Callable[[], object]] = {}
@@ -49,6 +58,7 @@ class Loop:
         """Call ``readable`` whenever there is something to read."""
         self._readers[descriptor] = readable
         self._poll.register(descriptor, select.POLLIN)
+        self._wake()
 
     def set_writer(self, descriptor: int, writable: Callable[[], object] | None) -> None:
         """Call ``writable`` whenever there is room to write, until it is None."""
@@ -58,6 +68,7 @@ class Loop:
         else:
             self._writers[descriptor] = writable
             self._poll.modify(descriptor, select.POLLIN | select.POLLOUT)
+            self._wake()
 
     def remove(self, descriptor: int) -> None:
         """Forget a descriptor."""
@@ -70,22 +81,29 @@ class Loop:
         """Call ``function`` in ``delay`` seconds."""
         timer = Timer(function)
         heapq.heappush(self._timers, (time.monotonic() + delay, next(self._numbers), timer))
+        if self._timers[0][2] is timer:
+            self._wake()
         return timer
 
     def stop(self) -> None:
         """Have ``run`` return."""
         self._running = False
+        self._wake()
 
     def run(self) -> None:
         """Run until it is stopped."""
         while self._running:
-            for descriptor, events in self._poll.poll(self._wait()):
-                if events & _READ and descriptor in self._readers:
-                    self._call(self._readers[descriptor])
-                if events & select.POLLOUT and descriptor in self._writers:
-                    self._call(self._writers[descriptor])
-            if self._timers:
-                self._run_timers()
+            found = self._poll.poll(self._wait())
+            self._hold(functools.partial(self._handle, found))
+
+    def _handle(self, found: list[tuple[int, int]]) -> None:
+        for descriptor, events in found:
+            if events & _READ and descriptor in self._readers:
+                self._call(self._readers[descriptor])
+            if events & select.POLLOUT and descriptor in self._writers:
+                self._call(self._writers[descriptor])
+        if self._timers:
+            self._run_timers()
 
     def _wait(self) -> int | None:
         """Milliseconds until the next timer."""

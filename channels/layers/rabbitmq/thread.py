@@ -1,9 +1,12 @@
-"""The loop of a layer in a process without a reactor: a thread, in which pika's connection lives.
+"""The engine of a process without a reactor, and the thread that hears the broker for it.
 
-A connection belongs to one thread; any thread may hand work to it here. The thread does
-nothing between two events, and answers the broker's heartbeats while consumers run.
+One thread at a time works with the engine: the loop's, when the broker says something, or whoever
+calls the layer. So a send is written by its own thread, and only the answer comes from another one.
+The loop's thread does nothing between two events, and answers heartbeats while consumers run.
 """
 
+import contextlib
+import logging
 import os
 import threading
 from collections import deque
@@ -21,6 +24,8 @@ from channels.layers.waiting import ThreadWaiter
 
 __all__ = ["EngineThread"]
 
+logger = logging.getLogger("channels.layers")
+
 T = TypeVar("T")
 
 #: Seconds for which the broker may take its leave.
@@ -35,15 +40,18 @@ class EngineThread:
 
     def __init__(self, make_engine: Callable[["EngineThread"], Engine], timeout: float) -> None:
         self._timeout = timeout
-        self._loop = Loop()
-        self._connection: LoopConnection | None = None
-        self._work: deque[Callable[[], object]] = deque()
-        self._woken = self._ended = False
         self._hears, self._wakes = os.pipe()
         for descriptor in (self._hears, self._wakes):
             os.set_blocking(descriptor, False)
-        self._loop.add_reader(self._hears, self._run_work)
         self._thread = threading.Thread(target=self._run, name="channels-rabbitmq", daemon=True)
+        self._ended = False
+        self._loop = Loop(self._hold, self._wake)
+        self._loop.add_reader(self._hears, lambda: os.read(self._hears, 4096))
+        self._connection: LoopConnection | None = None
+        self._work: deque[Callable[[], object]] = deque()
+        self._lock = threading.Lock()
+        #: The thread that has the lock.
+        self._holder: int | None = None
         self.engine: Engine
         self.call(lambda: setattr(self, "engine", make_engine(self)))
         self._thread.start()
@@ -52,29 +60,70 @@ class EngineThread:
         self._loop.run()
         self._ended = True
         os.close(self._hears)
-        self._do_work()
 
-    # For other threads
+    def _wake(self) -> None:
+        """Have the loop look at what has changed."""
+        if threading.current_thread() is not self._thread and not self._ended:
+            with contextlib.suppress(OSError):  # it is awake, or has ended just now
+                os.write(self._wakes, b"x")
+
+    # Whoever has the lock does all that there is to do
+
+    def _hold(self, function: Callable[[], object] | None = None) -> None:
+        """Call ``function`` with the engine to oneself, and do the work of others that came
+        meanwhile. What is sent goes in one write."""
+        self._lock.acquire()
+        self._work_with_lock(function)
+        self._work_off()
+
+    def _work_off(self) -> None:
+        while self._work and self._lock.acquire(blocking=False):
+            self._work_with_lock(None)
+
+    def _work_with_lock(self, function: Callable[[], object] | None) -> None:
+        self._holder = threading.get_ident()
+        connection = self._connection
+        if connection is not None:
+            connection.cork()
+        try:
+            if function is not None:
+                function()
+            while self._work:
+                self._do(self._work.popleft())
+        finally:
+            if connection is not None:
+                connection.uncork()
+            self._holder = None
+            self._lock.release()
+
+    def _do(self, function: Callable[[], object]) -> None:
+        try:
+            function()
+        except Exception:
+            logger.exception("An error in the RabbitMQ layer")
+
+    # For all threads
 
     def call(self, function: Callable[[], object]) -> None:
-        """Call ``function`` in the thread. Takes no lock."""
+        """Call ``function`` with the engine to itself: now, or where somebody else works with the
+        engine, by them when they are done. Never blocks."""
         self._work.append(function)
-        if self._ended:
-            self._do_work()  # the engine is closed, and has nothing to do with the thread any more
-        elif not self._woken:
-            self._woken = True
-            os.write(self._wakes, b"x")
+        self._work_off()
+
+    def check_free(self) -> None:
+        """Raise ``RuntimeError`` where the calling thread works with the engine already."""
+        if self._holder == threading.get_ident():
+            raise RuntimeError(
+                "a channel layer was called in the middle of one of its own operations, by a "
+                "finaliser or a callback; leave that to a thread"
+            )
 
     def result(self, function: Callable[[], Coroutine[Any, Any, T]]) -> T:
         """What the coroutine returns that ``function`` makes.
 
         Raises ``LayerUnavailable`` where the broker does not answer in time.
         """
-        if threading.current_thread() is self._thread:
-            raise RuntimeError(
-                "a channel layer was called in the middle of one of its own operations, by a "
-                "finaliser or a callback; leave that to a thread"
-            )
+        self.check_free()
         waiter = ThreadWaiter()
         outcome: list[Reply[T]] = []
 
@@ -110,24 +159,7 @@ class EngineThread:
             self._loop.call_later(0.0, self._loop.stop)
         self.engine.close()
 
-    # In the thread
-
-    def _run_work(self) -> None:
-        os.read(self._hears, 4096)
-        self._woken = False
-        connection = self._connection
-        if connection is None:
-            self._do_work()
-            return
-        connection.cork()
-        try:
-            self._do_work()
-        finally:
-            connection.uncork()
-
-    def _do_work(self) -> None:
-        while self._work:
-            self._work.popleft()()
+    # The link
 
     def call_later(self, delay: float, function: Callable[[], None]) -> None:
         """See ``Link``."""

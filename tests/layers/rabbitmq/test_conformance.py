@@ -31,3 +31,23 @@ class TestRabbitmqLayer(ChannelLayerConformance):
 
     def in_reactor(self, function: Callable[..., Any], *args: Any) -> Any:
         return in_reactor(function, *args)
+
+
+@pytest.mark.slow
+@pytest.mark.needs("rabbitmq-server")
+@pytest.mark.parametrize(
+    "test",
+    [
+        "test_many_readers_and_writers_lose_and_repeat_nothing",
+        "test_readers_that_give_up_all_the_time_lose_and_repeat_nothing",
+        "test_interruptions_in_traffic_lose_and_repeat_nothing",
+    ],
+)
+def test_heavy_traffic_loses_and_repeats_nothing(test: str) -> None:
+    suite = TestRabbitmqLayer()
+    suite.stress_messages = 5_000
+    suite.patience = 100.0
+    try:
+        getattr(suite, test)()
+    finally:
+        suite.teardown_method()

@@ -14,7 +14,7 @@ from twisted.internet.defer import Deferred
 from channels.exceptions import LayerUnavailable
 from channels.layers.conformance.kit import Background
 from channels.layers.rabbitmq import RabbitmqChannelLayer
-from tests.layers.rabbitmq.brokers import fresh_prefix
+from tests.layers.rabbitmq.brokers import broker, fresh_prefix
 from tests.reactor import in_reactor
 from tests.servers.rabbitmq import Broker
 from tests.waiting import wait_until
@@ -24,13 +24,12 @@ pytestmark = pytest.mark.needs("rabbitmq-server")
 PATIENCE = 30.0
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def own_broker() -> Iterator[Broker]:
-    """A broker that tests may break."""
-    broker = Broker()
-    broker.start()
-    yield broker
-    broker.close()
+    """The broker, which a test may break."""
+    yield broker()
+    if not broker().is_running():
+        broker().start()
 
 
 class Layers:
