@@ -11,18 +11,22 @@ from typing import TYPE_CHECKING, Any
 from channels._speedups import resp
 from channels.exceptions import LayerUnavailable
 from channels.layers.entries import Stored
-from channels.layers.redis.connection import Endpoint, Reply
+from channels.layers.redis.connection import Endpoint, NotDone, Reply
 from channels.layers.redis.listening import BLOCK_SECONDS, Part, RedisListening
 from channels.layers.redis.queues import Taken
 from channels.layers.redis.session import Command, Session
 from channels.layers.redis.shards import Shard
 from channels.layers.redis.tasks import Outcome, run
 from channels.layers.waiting import Waiter
+from channels.outage import Backoff
 
 if TYPE_CHECKING:
     from channels.layers.redis.layer import RedisChannelLayer
 
 __all__ = ["Receive", "RoomWait"]
+
+#: Seconds of the shortest pause before a connection is made again that broke in a wait.
+_FIRST_PAUSE = 0.05
 
 
 class Wait(Waiter):
@@ -164,7 +168,8 @@ class Receive(Wait):
         self._changed.resolve(None)
 
     async def _work(self) -> Any:
-        failed_before = False
+        refused_before = False
+        delays = Backoff(_FIRST_PAUSE)
         while not self._is_over:
             parts = self._listening.parts
             if len(parts) > 1:
@@ -178,16 +183,24 @@ class Receive(Wait):
             ]
             failure = self._all_failed(commands)
             if failure is not None and not self._is_over:
-                if failed_before:
+                if isinstance(failure, NotDone) and refused_before:
                     raise failure
-                failed_before = True
+                refused_before = isinstance(failure, NotDone)
+                await self._pause(delays.next_delay())
                 continue
-            failed_before = False
+            refused_before = False
+            delays.reset()
             stored = await self._stored(found)
             result = self._convert(stored) if stored else None
             if result:
                 return result
         return self._empty
+
+    async def _pause(self, seconds: float) -> None:
+        timer = self._session.loop.later(seconds, self.look)
+        if not self._is_over:
+            await self._change()
+        timer.cancel()
 
     def _pop(self, part: Part) -> Command:
         def frame(endpoint: Endpoint) -> bytes:
