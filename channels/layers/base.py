@@ -15,17 +15,16 @@ import re
 import time
 import warnings
 import weakref
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from channels import codec, names
-from channels.exceptions import ChannelFull, InvalidStoredMessage, MessageTooLarge
-from channels.layers.blocking import Blocking
+from channels.exceptions import ChannelFull, MessageTooLarge
 from channels.layers.capacity import check_capacity, compile_capacities, match_capacity
-from channels.layers.entries import Delivery, Extensions, Received, Stored
+from channels.layers.entries import Delivery, Extensions, Received
 from channels.layers.extensions import require_extension
+from channels.layers.reading import Reading
 from channels.layers.statistics import DropCounter
-from channels.layers.waiting import Listening, Waiter
 
 if TYPE_CHECKING:
     from twisted.internet.defer import Deferred
@@ -38,9 +37,6 @@ RESERVED_KEY = "__asgi_channel__"
 
 #: Entries that one ``receive_deliveries`` takes at most, in any of its forms.
 _DELIVERIES = 100
-
-#: Lists of channels whose check is remembered, with whose turn it is.
-_LISTENINGS = 256
 
 
 #: The layers of this process, which have to be told of a fork.
@@ -75,7 +71,7 @@ def _asyncio() -> Any:
     return importlib.import_module("channels.layers.asyncio")
 
 
-class BaseChannelLayer(Blocking):
+class BaseChannelLayer(Reading):
     """The base of all channel layers (ASGI spec, Specification Details).
 
     ``expiry``: seconds until an unread message expires.
@@ -99,10 +95,6 @@ class BaseChannelLayer(Blocking):
     #: Seconds for which an announcement of ``announce_listening`` holds where it is not repeated,
     #: in layers that outlive the process that made it.
     announcement_expiry = 60.0
-
-    #: What a receive's list of channels becomes; a backend that prepares something of its own for
-    #: each list, such as packed commands, puts a subclass here.
-    listening_type: type[Listening] = Listening
 
     #: The extensions that layers of this class have.
     provides: tuple[str, ...] = ("groups", "flush", "statistics", "twisted", "asyncio")
@@ -130,8 +122,6 @@ class BaseChannelLayer(Blocking):
         self.message_limit = message_limit
         self.drop_rate = drop_rate
         self.extensions = Extensions(self.provides)
-        self._drops = DropCounter()
-        self._listenings: dict[tuple[str, ...], Listening] = {}
         _layers.add(self)
 
     # Sending and receiving
@@ -452,109 +442,12 @@ class BaseChannelLayer(Blocking):
         """The body to store in the queue of each member of ``group``."""
         return self._encode(message, group)
 
-    def _decode(self, body: bytes, queue: str) -> dict[str, Any]:
-        """The message of a body that was taken from ``queue``; raises ``InvalidStoredMessage``."""
-        return codec.decode(body)
-
     def _refusal(self, queue: str) -> Exception:
         """What a send raises where ``_push`` said no."""
         return self.ChannelFull(
             f"channel {queue!r} is at its capacity of {self.get_capacity(queue)} message(s): "
             "its reader is slower than its senders, or not there"
         )
-
-    def _listening(self, channels: Collection[str]) -> Listening:
-        """The checked form of the argument of a receive; the same for the same names."""
-        if type(channels) is not list and (
-            isinstance(channels, str | bytes) or not isinstance(channels, Iterable)
-        ):
-            names.check_channel_names(channels)
-        key = tuple(channels)
-        try:
-            return self._listenings[key]
-        except (KeyError, TypeError):  # unknown, or a name that cannot be hashed
-            names.check_channel_names(key, receive=True)
-        return self._remembered(self._make_listening(key))
-
-    def _make_listening(self, channels: tuple[str, ...]) -> Listening:
-        return self.listening_type(channels)
-
-    def _remembered(self, listening: Listening) -> Listening:
-        queues = listening.queues
-        if len(queues) != 1 or "?" not in queues[0]:  # a name that is used once, and has no turns
-            if len(self._listenings) >= _LISTENINGS:
-                self._listenings.clear()
-            self._listenings[queues] = listening
-        return listening
-
-    def _received(
-        self, listening: Listening, waiter: Waiter | None = None
-    ) -> tuple[str, dict[str, Any]] | None:
-        """The next message that can be decoded, for one target."""
-        while (stored := self._take_one(listening, waiter)) is not None:
-            received = self._opened(stored)
-            if received is not None:
-                return received
-        return None
-
-    def _opened(self, stored: Stored) -> tuple[str, dict[str, Any]] | None:
-        """Full name and message of an entry for one target; None where it had to be dropped."""
-        queue, targets, body = stored
-        try:
-            message = self._decode(body, queue)
-        except InvalidStoredMessage as error:
-            self._drop_damaged(stored, error)
-            return None
-        return (queue + targets[0] if targets else queue), message
-
-    def _deliveries(
-        self, listening: Listening, waiter: Waiter | None, limit: int
-    ) -> list[Delivery]:
-        """The next entries, up to ``limit``, without those that cannot be decoded."""
-        while taken := self._take(listening, limit, waiter):
-            deliveries = self._delivered(taken)
-            if deliveries:
-                return deliveries
-        return []
-
-    def _attempt_of_server(
-        self, listening: Listening, limit: int
-    ) -> Callable[[Waiter | None], list[Delivery] | None]:
-        """What the wait of an interface server repeats at each wake-up until it gives a list.
-
-        Deliveries; or none of them, once a process channel that it listens to has another
-        generation: then somebody else has emptied the layer, or the channel was evicted.
-        """
-        process_channels = [name for name in listening.queues if names.is_process_channel(name)]
-        before: list[str] | None = None
-
-        def attempt(waiter: Waiter | None) -> list[Delivery] | None:
-            nonlocal before
-            found = self._deliveries(listening, waiter, limit)
-            if found or not listening.queues:
-                return found
-            if waiter is None:
-                return None
-            now = [self._generation(name) for name in process_channels]
-            before = before or now
-            return None if now == before else []
-
-        return attempt
-
-    def _delivered(self, taken: Iterable[Stored]) -> list[Delivery]:
-        """What an interface server gets of entries that were taken."""
-        deliveries = []
-        for stored in taken:
-            queue, targets, body = stored
-            try:
-                deliveries.append(Delivery(queue, targets, self._decode(body, queue)))
-            except InvalidStoredMessage as error:
-                self._drop_damaged(stored, error)
-        return deliveries
-
-    def _drop_damaged(self, stored: Stored, error: InvalidStoredMessage) -> None:
-        queue, targets, _ = stored
-        self._drops.add(queue, len(targets) or 1, f"its bytes are invalid: {error}")
 
     def _drops_on_purpose(self, name: str) -> bool:
         if random.random() >= self.drop_rate:
