@@ -261,5 +261,7 @@ class RedisWaits(RedisQueues):
         def unused(shard: Shard, reply: Reply) -> None:
             shard.call(resp.pack(("LPUSH", tokens[shard], b"")))
 
-        found = self._blocking(frames, min(deadline, *full.values()), None, unused)
+        # a reader that was killed may have taken the mark of waiting senders with it
+        until = min(deadline, time.monotonic() + BLOCK_SECONDS, *full.values())
+        found = self._blocking(frames, until, None, unused)
         self._leave([shard for shard in full if found is None or shard is not found[0]], queue)

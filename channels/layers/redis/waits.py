@@ -296,7 +296,9 @@ class RoomWait(Wait):
             if full is None:
                 return
             self._due = False
-            timer = self._session.loop.later(min(full.values()) / 1000 + 0.001, self._expired)
+            # a reader that was killed may have taken the mark of waiting senders with it
+            patience = min(BLOCK_SECONDS, min(full.values()) / 1000 + 0.001)
+            timer = self._session.loop.later(patience, self._expired)
             commands = [self._wait_for_token(shard) for shard in full]
             await self._any_of(commands)
             timer.cancel()

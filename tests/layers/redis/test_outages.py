@@ -125,6 +125,20 @@ def test_what_blocks_goes_on_when_the_server_is_back(
     assert outcome == [("two", {"n": 2})]
 
 
+def test_a_reader_that_is_killed_keeps_no_sender_from_room(server: RedisServer) -> None:
+    """It took the entry that told of waiting senders, and could not tell of the room."""
+    layer = RedisChannelLayer(hosts=[server.url], capacity=1, **fresh_prefix())
+    waiting = []
+    for channel, wait in (("one?x", layer.wait_for_room), ("two?x", None)):
+        layer.send(channel, {})
+        waiting.append(Background(wait or (lambda c: in_reactor(layer.room_twisted, c)), channel))
+    wait_until(lambda: "blocked_clients:2" in server.ask("INFO", "clients").decode())
+    for channel in ("one?x", "two?x"):
+        assert server.ask("LPOP", layer.topology.home(channel).queue_keys(channel)[0])
+    assert [one.result(20) for one in waiting] == [True, None]
+    layer.close()
+
+
 def test_a_paused_server_is_waited_for(layer: RedisChannelLayer, server: RedisServer) -> None:
     blocked = Background(layer.receive, ["one"], True)
     server.ask("CLIENT", "PAUSE", 700, "ALL")
