@@ -10,8 +10,10 @@ from channels.layers.base import BaseChannelLayer
 from channels.layers.entries import Delivery
 from channels.layers.inmemory import ChannelLayer
 from channels.layers.ipc import IPCChannelLayer
+from channels.layers.rabbitmq import RabbitmqChannelLayer
 from channels.layers.redis import RedisChannelLayer
 from tests.layers.ipc import segments
+from tests.layers.rabbitmq import brokers
 from tests.layers.redis.lent import end_servers, fresh_prefix, lent_servers
 from tests.reactor import in_reactor
 
@@ -30,13 +32,19 @@ class Store:
             self.arguments = {"prefix": segments.fresh_prefix()}
         elif kind.startswith("redis"):
             self.arguments = {"hosts": lent_servers(int(kind[-1])), **fresh_prefix()}
+        elif kind == "rabbitmq":
+            self.arguments = {"url": brokers.broker().url, "prefix": brokers.fresh_prefix()}
 
     def client(self, **arguments: Any) -> BaseChannelLayer:
         """Another client; of a layer that lives in one process there is but one."""
         if self.kind == "inmemory" and self.clients:
             client: BaseChannelLayer = self.clients[0]
             return client
-        classes = {"inmemory": ChannelLayer, "ipc": IPCChannelLayer}
+        classes: dict[str, Any] = {
+            "inmemory": ChannelLayer,
+            "ipc": IPCChannelLayer,
+            "rabbitmq": RabbitmqChannelLayer,
+        }
         made = classes.get(self.kind, RedisChannelLayer)(**self.arguments, **arguments)
         self.clients.append(made)
         return made
@@ -49,7 +57,13 @@ class Store:
 
 
 @pytest.fixture(
-    params=["inmemory", pytest.param("ipc", marks=segments.needs_extension), "redis1", "redis3"]
+    params=[
+        "inmemory",
+        pytest.param("ipc", marks=segments.needs_extension),
+        "redis1",
+        "redis3",
+        pytest.param("rabbitmq", marks=pytest.mark.needs("rabbitmq-server")),
+    ]
 )
 def store(request: pytest.FixtureRequest) -> Iterator[Store]:
     made = Store(request.param)

@@ -110,7 +110,7 @@ class Engine:
             session.fail(error)
             return
         self.session = session
-        self._replica = session.journal.replica
+        before, self._replica = self._replica.epoch, session.journal.replica
         self._error = None
         self._backoff.reset()
         if self._log.failing:
@@ -120,6 +120,8 @@ class Engine:
             delivered = functools.partial(self._receiving.delivered, channel)
             session.wire.on_delivery(channel, delivered)
         self._connected.succeed(session)
+        if before and before != self._replica.epoch:
+            self._receiving.generation_changed()
         self._receiving.want_all()
         self._rooms.ask_again()
         self.call_later(_REFRESH, lambda: self._refresh(session))
@@ -202,6 +204,7 @@ class Engine:
         self._receiving.drop_all()
         if self.session is not None:
             self.session.forget()
+            self._receiving.generation_changed()
 
     def _observe_emptied(self, operation: dict[str, Any]) -> None:
         self._rooms.look_everywhere()
@@ -215,6 +218,7 @@ class Engine:
             evicted = self._topology.queue(queue, event["evictions"])
             if session.is_declared(evicted):
                 start(session.delete(evicted))
+            self._receiving.generation_changed(queue)
 
     # Sending
 

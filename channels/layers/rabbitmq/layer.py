@@ -304,9 +304,26 @@ class RabbitmqChannelLayer(SealedChannelLayer):
 
     async def receive_async(self, channels: Collection[str]) -> Received:
         """See ``BaseChannelLayer.receive_async``."""
-        receive = importlib.import_module("channels.layers.rabbitmq.asyncio").receive
-        received: Received = await receive(self, channels)
+        received: Received = await _asyncio().receive(self, channels)
         return received
+
+    async def receive_deliveries_async(self, channels: Collection[str]) -> list[Delivery]:
+        """See ``BaseChannelLayer.receive_deliveries_async``."""
+        found: list[Delivery] = await _asyncio().receive_deliveries(self, channels, _DELIVERIES)
+        return found
+
+    async def send_async(self, channel: str, message: dict[str, Any]) -> None:
+        """See ``BaseChannelLayer.send_async``."""
+        await _asyncio().send(self, channel, message)
+
+    async def new_channel_async(self, pattern: str) -> str:
+        """See ``BaseChannelLayer.new_channel_async``."""
+        name: str = await _asyncio().new_channel(self, pattern)
+        return name
+
+    async def room_async(self, channel: str) -> None:
+        """See ``BaseChannelLayer.room_async``."""
+        await _asyncio().room(self, channel)
 
     # What workers listen to
 
@@ -327,6 +344,10 @@ class RabbitmqChannelLayer(SealedChannelLayer):
 
 def _twisted() -> Any:
     return importlib.import_module("channels.layers.rabbitmq.twisted")
+
+
+def _asyncio() -> Any:
+    return importlib.import_module("channels.layers.rabbitmq.asyncio")
 
 
 def _in_reactor() -> bool:

@@ -262,6 +262,14 @@ class Receiving:
         consumer = self._consumers.get(queue)
         return self._engine.rests.has(queue) or (consumer is not None and bool(consumer.at_hand))
 
+    def generation_changed(self, queue: str | None = None) -> None:
+        """Have interface servers look: ``queue`` was evicted, or without one the layer emptied."""
+        for line in [self._lines.get(queue)] if queue is not None else list(self._lines.values()):
+            for request in list(line or ()):
+                if request.limit is not None and request.taken is None and not request.taking:
+                    self._leave_lines(request)
+                    request.finish([])
+
     def interrupted(self) -> None:
         """End all receives without a message, because the layer is closed."""
         for line in list(self._lines.values()):

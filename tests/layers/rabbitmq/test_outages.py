@@ -273,3 +273,17 @@ def test_a_closed_layer_ends_its_receives_and_may_be_used_again(layers: Layers) 
     assert blocked.result(PATIENCE) == (None, None)
     layer.send("three", {"n": 3})
     assert layer.receive(["three"]) == ("three", {"n": 3})
+
+
+def test_an_interface_server_is_woken_when_the_layer_was_emptied(layers: Layers) -> None:
+    server, other = layers.make(), layers.make()
+    other.send("serv!a", {})
+    receive = server.receive_deliveries_twisted
+    assert len(in_reactor(receive, ["serv!"])) == 1
+    generation = in_reactor(server.generation, "serv!")
+    waiting: Deferred[Any] = in_reactor(lambda: [receive(["serv!"])])[0]
+    assert not waiting.called
+    other.flush()
+    wait_until(lambda: waiting.called, PATIENCE)
+    assert waiting.result == []
+    assert in_reactor(server.generation, "serv!") != generation
