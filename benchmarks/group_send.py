@@ -15,7 +15,7 @@ BUDGETS = {"ours, Redis": 15}
 #: Numbers of members that show how the cost of ours grows.
 NUMBERS = [1, 10, 100, 1_000, 10_000]
 #: Deliveries of a round, about: of ours, and of the peers, which take longer.
-DELIVERIES = {"batteries": 60_000, "peers": 15_000}
+DELIVERIES = {"batteries": 60_000, "peers": 8_000}
 #: The fewest and the most sends of a round.
 FEWEST, MOST = 4, 2_000
 

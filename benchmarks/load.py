@@ -149,7 +149,17 @@ class Members:
             if not ready:
                 raise RuntimeError(f"silence for {SILENCE} s with {length} bytes under way")
             for descriptor, _ in ready:
-                data = self._by_descriptor[descriptor].recv(65536)
-                if not data.startswith(ECHO_REPLY):
+                connection = self._by_descriptor[descriptor]
+                data = _without_pings(connection, connection.recv(65536))
+                if not data.startswith(ECHO_REPLY[: len(data)]):
                     raise RuntimeError(f"unexpected message: {data[:200]!r}")
                 length -= len(data)
+
+
+def _without_pings(connection: socket.socket, data: bytes) -> bytes:
+    """What a server sent besides pings, which are answered (RFC 6455, 5.5.2)."""
+    while data.startswith(b"\x89"):
+        end = 2 + data[1]
+        connection.sendall(bytes([0x8A, 0x80 | data[1], 0, 0, 0, 0]) + data[2:end])
+        data = data[end:]
+    return data

@@ -14,5 +14,5 @@ layer.send("noop", {"number": -1})  # whatever is set up by the first one
 before = time.process_time()
 for each in range(number):
     layer.send("noop", {"number": each})
-layer.send("finish", {"path": path})
+layer.send("noop", {"path": path})
 print(time.process_time() - before)
