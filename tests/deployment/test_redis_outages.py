@@ -19,7 +19,7 @@ from tests.servers.redis import RedisServer
 from tests.servers.sentinel import SentinelSet
 from tests.waiting import wait_until
 
-pytestmark = pytest.mark.needs("redis-server")
+pytestmark = [pytest.mark.needs("redis-server"), pytest.mark.compiled_only]
 
 #: Seconds within which everything works again: the longest waits of the retries, and one try.
 PATIENCE = 30

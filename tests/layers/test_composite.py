@@ -18,6 +18,8 @@ from channels.layers.inmemory import ChannelLayer
 from tests.reactor import in_reactor
 from tests.waiting import wait_until
 
+pytestmark = pytest.mark.compiled_only
+
 MIXED = ["near", "far?", "far!"]
 
 

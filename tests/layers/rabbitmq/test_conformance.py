@@ -11,6 +11,8 @@ from channels.layers.rabbitmq import RabbitmqChannelLayer
 from tests.layers.rabbitmq.brokers import fresh_layer, same_store
 from tests.reactor import in_reactor
 
+pytestmark = pytest.mark.compiled_only
+
 
 @pytest.mark.needs("rabbitmq-server")
 class TestRabbitmqLayer(ChannelLayerConformance):

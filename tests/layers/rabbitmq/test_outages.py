@@ -19,7 +19,7 @@ from tests.reactor import in_reactor
 from tests.servers.rabbitmq import Broker
 from tests.waiting import wait_until
 
-pytestmark = pytest.mark.needs("rabbitmq-server")
+pytestmark = [pytest.mark.needs("rabbitmq-server"), pytest.mark.compiled_only]
 
 PATIENCE = 30.0
 

@@ -18,6 +18,8 @@ from tests.servers.cluster import Cluster
 from tests.servers.ports import free_port
 from tests.waiting import wait_until
 
+pytestmark = pytest.mark.compiled_only
+
 
 class TestCluster(ChannelLayerConformance):
     """Every demand of the kit, over three masters."""

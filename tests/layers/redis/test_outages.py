@@ -25,6 +25,8 @@ from tests.servers.redis import RedisServer
 from tests.servers.redis_tls import TLSRedisServer
 from tests.waiting import wait_until
 
+pytestmark = pytest.mark.compiled_only
+
 #: Seconds that a call may take where the server hangs: some try twice; each try connects and asks.
 BOUND = 30
 

@@ -17,6 +17,8 @@ from tests.servers.ports import free_port
 from tests.servers.sentinel import SentinelSet
 from tests.waiting import wait_until
 
+pytestmark = pytest.mark.compiled_only
+
 
 class TestTwoServices(ChannelLayerConformance):
     """Every demand of the kit, over two services."""
