@@ -91,8 +91,10 @@ async def _repeat(
             value = attempt(waiter)
             if value is not None:
                 return value
+            # Not wait_for: it may take a cancellation that comes with a wake-up for the latter.
             with suppress(TimeoutError):
-                await asyncio.wait_for(waiter.woken.wait(), waiter.look_again)
+                async with asyncio.timeout(waiter.look_again):
+                    await waiter.woken.wait()
             waiter.woken.clear()
     return None
 

@@ -147,6 +147,27 @@ def test_a_cancelled_receive_takes_no_message_with_it(store):
     assert found == [[Delivery("serv!", ("a",), {"n": n})] for n in range(30)]
 
 
+@pytest.mark.parametrize("turns", range(5))
+def test_a_wait_for_room_is_cancelled_whatever_wakes_it_at_the_same_time(turns):
+    layer = ChannelLayer(capacity=1)
+    layer.send("one", {})
+
+    async def run() -> bool:
+        waiting = asyncio.ensure_future(layer.room_async("one"))
+        while not layer._blocked:
+            await asyncio.sleep(0)
+        await asyncio.sleep(0.001)  # it waits
+        layer.interrupt()  # which wakes it, though there is no room
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        waiting.cancel()
+        await asyncio.wait([waiting], timeout=1)
+        return waiting.cancelled()
+
+    assert asyncio.run(run())
+    assert not layer._blocked
+
+
 def test_an_interrupt_gives_nothing(store):
     layer = store.client()
 
