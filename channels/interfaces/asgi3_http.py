@@ -111,7 +111,12 @@ class HTTPExchange:
 
     async def _end(self) -> None:
         """Let go of everything, and tell the workers."""
-        await self._stop_reading()
+        try:
+            await self._stop_reading()
+        finally:  # servers may cancel a request more than once
+            self._let_go()
+
+    def _let_go(self) -> None:
         if self._body_channel is not None:
             self._dispatch.post(self._body_channel, http_request_body_chunk(closed=True))
         if self._started and not self._finished:
@@ -151,14 +156,16 @@ class HTTPExchange:
             if more or len(body) > BODY_CHUNK:
                 channel = await self._dispatch.layer.new_channel(HTTP_REQUEST_BODY)
                 message["body_channel"] = channel
+            # Where the send is cancelled, the layer may have taken it.
+            self._announced, self._body_channel = True, channel
             await self._dispatch.layer.send(HTTP_REQUEST, message)
         except self._dispatch.layer.full:
+            self._announced, self._body_channel = False, None
             raise RequestRefused(*FULL) from None
         except Exception as error:
+            self._announced, self._body_channel = False, None
             logger.error("A request could not be sent to the channel layer: %s", error)
             raise RequestRefused(*LOST) from error
-        self._announced = True
-        self._body_channel = channel
         self._active = self._clock()
         self._reader = asyncio.create_task(self._read(body[BODY_CHUNK:], more))
 

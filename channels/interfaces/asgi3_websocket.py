@@ -100,7 +100,12 @@ class WebSocketExchange:
             await self._close(_Close(1012, "server restart"))
 
     async def _end(self) -> None:
-        await self._stop_reading()
+        try:
+            await self._stop_reading()
+        finally:  # servers may cancel a connection more than once
+            self._let_go()
+
+    def _let_go(self) -> None:
         self._dispatch.close(self._mailbox)
         if self._connected:
             message = websocket_disconnect(
@@ -138,14 +143,16 @@ class WebSocketExchange:
             socket_address(scope.get("client")),
             socket_address(scope.get("server")),
         )
+        self._connected = True  # where the send is cancelled, the layer may have taken it
         try:
             await self._dispatch.layer.send(WEBSOCKET_CONNECT, message)
         except self._dispatch.layer.full:
+            self._connected = False
             raise RequestRefused(503, "Connection queue full.") from None
         except Exception as error:
+            self._connected = False
             logger.error("A WebSocket was refused: websocket.connect failed: %r", error)
             raise RequestRefused(503, "Connection queue full.") from error
-        self._connected = True
 
     async def _verdict(self) -> Meaning:
         """The first reply that accepts or rejects."""
@@ -189,7 +196,8 @@ class WebSocketExchange:
             self._note_code(event)
         except OSError:
             pass
-        self._mailbox.end(ClientGone())
+        finally:
+            self._mailbox.end(ClientGone())
 
     def _note_code(self, event: Event) -> None:
         code = event.get("code")

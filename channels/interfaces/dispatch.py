@@ -10,6 +10,7 @@ import logging
 import secrets
 from collections import deque
 from collections.abc import Awaitable, Mapping
+from contextlib import suppress
 from typing import Any
 
 from channels.interfaces.loop import LoopLayer
@@ -32,8 +33,9 @@ _OVERHEAD = 64
 #: Failures in a row after which the layer counts as lost; a single one may be a fail-over.
 _LOST_AFTER = 2
 
-#: Seconds that a stop waits for sends whose outcome nobody waits for.
-_SETTLE = 5.0
+#: Seconds that a stop waits for connections that were shed, and for sends whose outcome nobody
+#: waits for.
+_SETTLE = 10.0
 
 #: A message, and the dictionary that all targets of its delivery share.
 Mail = tuple[Mapping[str, Any], dict[Any, Any]]
@@ -88,7 +90,8 @@ class Mailbox:
         self._ended = reason
         self._mail.clear()
         self._arrived.set()
-        if self._writing is not None:
+        # One that has run out already would refuse it, and the write ends anyway.
+        if self._writing is not None and not self._writing.expired():
             self._writing.reschedule(asyncio.get_running_loop().time())
 
     async def take(self, timeout: float | None) -> Mail:
@@ -132,6 +135,7 @@ class Dispatch:
         self.layer = layer
         self.channel = f"{RESPONSE_PREFIX}{random_part()}!"
         self._mailboxes: dict[str, Mailbox] = {}
+        self._one_closed = asyncio.Event()
         self._posts: set[asyncio.Task[None]] = set()
         self._generation = self._read_generation("")
         self._backoff = Backoff(first=0.2)
@@ -139,12 +143,20 @@ class Dispatch:
         self._task = asyncio.create_task(self._run(), name="channels-dispatch")
 
     async def stop(self) -> None:
-        """Read no more, and let what was posted leave."""
+        """Read no more, and let the connections end and what was posted leave."""
         self._task.cancel()
         await asyncio.gather(self._task, return_exceptions=True)
-        if self._posts:
-            await asyncio.wait(self._posts, timeout=_SETTLE)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_SETTLE):
+                await self._settle()
         self.layer.close()
+
+    async def _settle(self) -> None:
+        while self._mailboxes:
+            self._one_closed.clear()
+            await self._one_closed.wait()
+        while self._posts:
+            await asyncio.wait(self._posts)
 
     # Mailboxes
 
@@ -158,6 +170,7 @@ class Dispatch:
         """Drop what comes for ``mailbox`` from now on."""
         mailbox.end(ClientGone())
         self._mailboxes.pop(mailbox.reply_channel.partition("!")[2], None)
+        self._one_closed.set()
 
     def shed(self, reason: str) -> None:
         """End all mailboxes: their reply channels are dead, and clients had better come again."""

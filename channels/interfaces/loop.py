@@ -22,6 +22,9 @@ _SENDERS, _WAITERS = 8, 64
 #: Seconds after which a full channel of a layer that cannot tell is tried again.
 _ROOM_RETRY = 0.05
 
+#: Seconds that a thread waits for room at a time.
+_ROOM_SLICE = 1.0
+
 #: Seconds that one blocking receive lasts at most, where threads receive.
 _RECEIVE_SLICE = 10.0
 
@@ -88,7 +91,8 @@ class NativeLayer:
 
     async def room(self, channel: str, timeout: float) -> bool:
         try:
-            await asyncio.wait_for(self._layer.room_async(channel), timeout)
+            async with asyncio.timeout(timeout):
+                await self._layer.room_async(channel)
         except TimeoutError:
             return False
         return True
@@ -132,12 +136,15 @@ class ThreadedLayer:
         return name
 
     async def room(self, channel: str, timeout: float) -> bool:
-        waiting = _in(self._waiters, self._wait_for_room, channel, timeout)
+        # In short waits: a thread knows nothing of a client that leaves, nor of the server's end.
+        waited = min(timeout, _ROOM_SLICE)
         try:
-            has_room: bool = await asyncio.wait_for(waiting, timeout)
+            async with asyncio.timeout(timeout):
+                while not await _in(self._waiters, self._wait_for_room, channel, waited):
+                    pass
         except TimeoutError:
             return False
-        return has_room
+        return True
 
     def _wait_for_room(self, channel: str, timeout: float) -> bool:
         if hasattr(self._layer, "wait_for_room"):

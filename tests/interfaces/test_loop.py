@@ -124,6 +124,26 @@ def test_room_is_waited_for_up_to_a_time(layer):
     run(layer, test)
 
 
+def test_no_thread_waits_for_room_long_after_its_waiter_has_gone():
+    asked: list[float] = []
+
+    class Full(Remote):
+        def wait_for_room(self, channel: str, timeout: float | None = None) -> bool:
+            asked.append(timeout or 0)
+            return False
+
+    async def test(adapted: Any) -> None:
+        waiting = asyncio.ensure_future(adapted.room("one", 3600))
+        while len(asked) < 3:
+            await asyncio.sleep(0.001)  # a turn of the loop
+        waiting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+
+    run(Full(), test)
+    assert max(asked) <= 1
+
+
 def test_names_are_made(layer):
     async def test(adapted: Any) -> str:
         return str(await adapted.new_channel("body?"))
