@@ -100,16 +100,18 @@ class WSGIInterface:
         except BaseException:
             exchange.end()
             raise
-        status = f"{start.status} {reason_phrase(start.status) or 'Unknown'}"
-        headers = [
-            (name.decode("latin-1"), value.decode("latin-1")) for name, value in start.headers
-        ]
-        start_response(status, headers)
-        return _Body(exchange, start)
+        body = _Body(exchange, start)
+        try:
+            start_response(*_head_of(start))
+        except BaseException:  # servers refuse more than the specification does
+            body.close()
+            raise
+        return body
 
     def _take_inbox(self) -> "_Inbox":
         if self._process != os.getpid():  # forked: those are the parent's
-            self._process, self._inboxes = os.getpid(), deque()
+            # The number last: other threads go by it.
+            self._inboxes, self._process = deque(), os.getpid()
         with suppress(IndexError):
             return self._inboxes.pop()
         return _Inbox(self.layer)
@@ -117,6 +119,14 @@ class WSGIInterface:
     def put_back(self, inbox: "_Inbox") -> None:
         """Take ``inbox`` for a later request."""
         self._inboxes.append(inbox)
+
+
+def _head_of(start: Start) -> tuple[str, list[tuple[str, str]]]:
+    """Status and headers as ``start_response`` takes them."""
+    status = f"{start.status} {reason_phrase(start.status) or 'Unknown'}"
+    return status, [
+        (name.decode("latin-1"), value.decode("latin-1")) for name, value in start.headers
+    ]
 
 
 class _Inbox:
@@ -189,6 +199,8 @@ class _Exchange:
         #: The path, once the workers know of the request.
         self._announced: str | None = None
         self._credit = CreditCount()
+        #: Whether the worker has said that it goes on with its response.
+        self._unread = False
 
     def start(self) -> Start:
         """Send the request and return the first message of its response.
@@ -198,20 +210,25 @@ class _Exchange:
         early = self._send_request()
         message = self._reply(self._interface.http_timeout) if early is None else early
         try:
-            return read_start(message, self._environ["REQUEST_METHOD"])
+            start = read_start(message, self._environ["REQUEST_METHOD"])
         except InvalidMessage as error:
             self._complain(error)
             raise RequestRefused(*INVALID) from error
+        finally:
+            self._unread = bool(message.get("more_content"))
+        return start
 
     def chunk(self) -> tuple[bytes, bool]:
         """The next part of the response, and whether more follow. Raises ``ResponseAborted``."""
         try:
-            return read_chunk(self._receive(self._interface.http_timeout))
+            chunk = read_chunk(self._receive(self._interface.http_timeout))
         except InvalidMessage as error:
             self._complain(error)
             raise ResponseAborted("the rest of the response is invalid") from error
         except RequestRefused as error:
             raise ResponseAborted(error.detail) from error
+        self._unread = chunk.more
+        return chunk
 
     def left(self, size: int) -> None:
         """``size`` bytes of the response were taken by the server."""
@@ -219,13 +236,13 @@ class _Exchange:
         if credit and _tell(self._layer, self._reply_channel, credit["bytes"]):
             self._credit.given()
 
-    def end(self, unfinished: bool = False) -> None:
+    def end(self) -> None:
         """The client has its response, or is gone; only the first call counts."""
         inbox, self._inbox = self._inbox, None
         if inbox is None:
             return
         self._interface.put_back(inbox)
-        if unfinished:
+        if self._unread:
             _tell(self._layer, self._reply_channel, closed=True)
         if self._announced is not None:
             self._say_disconnected(self._announced)
@@ -367,4 +384,4 @@ class _Body:
 
     def close(self) -> None:
         """The server is done with the response, whether it has read it to its end or not."""
-        self._exchange.end(unfinished=self._more)
+        self._exchange.end()

@@ -271,6 +271,29 @@ def test_a_client_that_leaves_is_told_to_the_workers(layer, start):
     assert message["reply_channel"] == application.messages("http.request")[0]["reply_channel"]
 
 
+def test_headers_that_the_server_refuses_end_the_request(layer, start):
+    application = start(replying, layer, PARTIAL)
+
+    def refuse(status: str, headers: list[Any]) -> Any:
+        raise ValueError("a server may refuse more than we do")
+
+    with pytest.raises(ValueError, match="refuse more"):
+        WSGIInterface(layer)(environ(), refuse)
+
+    assert everything(layer, credit_of(application)) == [{"closed": True}]
+    assert len(everything(layer, "http.disconnect")) == 1
+
+
+@pytest.mark.parametrize(("method", "status"), [("HEAD", 200), ("GET", 204)])
+def test_who_streams_what_no_client_may_get_is_told_to_stop(layer, start, method, status):
+    headers = TEXT if status == 200 else []
+    application = start(replying, layer, PARTIAL | {"status": status, "headers": headers})
+
+    assert ask(layer, REQUEST_METHOD=method).read() == b""
+
+    assert everything(layer, credit_of(application)) == [{"closed": True}]
+
+
 def test_the_end_of_a_response_is_told_where_somebody_listens(layer, start):
     start(replying, layer, {"status": 200})
 
