@@ -30,6 +30,9 @@ from tests.waiting import wait_until
 ASGI_SERVERS = ["uvicorn", "hypercorn", "granian"]
 WSGI_SERVERS = ["gunicorn", "waitress"]
 
+#: With the slow tests they are asked all that ASGI 3 servers are; without, they have one test.
+SLOW_WSGI_SERVERS = [pytest.param(kind, marks=pytest.mark.slow) for kind in WSGI_SERVERS]
+
 #: The fallbacks are tested where they are used: nothing here depends on which of the two runs.
 pytestmark = pytest.mark.compiled_only
 
@@ -85,7 +88,9 @@ class Sites:
             layer.flush()
 
     def get(self, kind: str) -> Site:
-        """The server of a kind, once it listens."""
+        """The server of a kind, once it listens; one that was not yet started is now."""
+        if kind not in self._sites:
+            self.start([kind])
         site = self._sites[kind]
         site.wait_until_it_listens()
         return site
@@ -102,10 +107,10 @@ class Sites:
 
 @pytest.fixture(scope="module")
 def sites(redis: RedisServer | None, tmp_path_factory: Any) -> Iterator[Sites]:
-    """A server of each kind, for the tests that leave it as it is."""
+    """Servers for the tests that leave them as they are."""
     running = Sites(redis, tmp_path_factory.mktemp("sites"))
     try:
-        running.start([*ASGI_SERVERS, *WSGI_SERVERS])
+        running.start(ASGI_SERVERS)
         yield running
     finally:
         running.end()
@@ -125,7 +130,7 @@ def site(request: pytest.FixtureRequest, sites: Sites) -> Site:
     return sites.get(request.param)
 
 
-@pytest.fixture(params=[*ASGI_SERVERS, *WSGI_SERVERS])
+@pytest.fixture(params=[*ASGI_SERVERS, *SLOW_WSGI_SERVERS])
 def any_site(request: pytest.FixtureRequest, sites: Sites) -> Site:
     """Each ASGI 3 and each WSGI server."""
     return sites.get(request.param)
