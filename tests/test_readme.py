@@ -2,17 +2,25 @@
 
 import os
 import re
+import secrets
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 from websockets.sync.client import connect
 
+from channels._speedups import is_available
+from tests.layers.ipc.segments import fresh_prefix, remove
+from tests.servers.ports import free_port, listens
 from tests.waiting import wait_until
 
 ROOT = Path(__file__).parent.parent
+
+
+ONE_LINE = 'CHANNEL_LAYERS["default"]["BACKEND"] = "channels.layers.ipc.IPCChannelLayer"'
 
 
 def readme_blocks() -> dict[str, str]:
@@ -34,17 +42,17 @@ def project(tmp_path: Path) -> Path:
     return tmp_path
 
 
-@pytest.fixture
-def address(project: Path) -> Iterator[str]:
-    """``host:port`` of the project's ``runserver``."""
+@contextmanager
+def running(project: Path, pattern: str, *command: str) -> Iterator[str]:
+    """A command of the project, from when it prints ``pattern``; gives the pattern's group."""
     environment = os.environ | {
         "DJANGO_SETTINGS_MODULE": "mysite.settings",
         "PYTHONUNBUFFERED": "1",
     }
-    log = project / "server.log"
+    log = project / f"{command[0]}-{secrets.token_hex(4)}.log"
     with log.open("w") as output:
-        server = subprocess.Popen(
-            [sys.executable, "manage.py", "runserver", "--noreload", "127.0.0.1:0"],
+        process = subprocess.Popen(
+            [sys.executable, *command],
             cwd=project,
             env=environment,
             stdout=output,
@@ -52,16 +60,24 @@ def address(project: Path) -> Iterator[str]:
         )
 
     def announced() -> re.Match[str] | None:
-        assert server.poll() is None, log.read_text()
-        return re.search(r"http://(127\.0\.0\.1:[1-9]\d*)/", log.read_text())
+        assert process.poll() is None, log.read_text()
+        return re.search(pattern, log.read_text())
 
     try:
         found = wait_until(announced, timeout=30)
         assert isinstance(found, re.Match)
         yield found[1]
     finally:
-        server.terminate()
-        server.wait(20)
+        process.terminate()
+        process.wait(20)
+
+
+@pytest.fixture
+def address(project: Path) -> Iterator[str]:
+    """``host:port`` of the project's ``runserver``."""
+    command = "manage.py", "runserver", "--noreload", "127.0.0.1:0"
+    with running(project, r"http://(127\.0\.0\.1:[1-9]\d*)/", *command) as address:
+        yield address
 
 
 def test_the_readme_shows_about_thirty_lines_of_code() -> None:
@@ -70,7 +86,30 @@ def test_the_readme_shows_about_thirty_lines_of_code() -> None:
 
 
 def test_what_one_socket_sends_reaches_every_socket(address: str) -> None:
-    url = f"ws://{address}/chat/"
+    assert_they_chat(f"ws://{address}/chat/")
+
+
+@pytest.mark.compiled_only
+@pytest.mark.skipif(not is_available("shm"), reason="needs channels._speedups.shm")
+def test_one_line_moves_it_to_processes_apart(project: Path) -> None:
+    assert ONE_LINE in (ROOT / "README.md").read_text()
+    prefix = fresh_prefix()
+    config = f'CHANNEL_LAYERS["default"]["CONFIG"] = {{"prefix": "{prefix}"}}'
+    with (project / "mysite/settings.py").open("a") as settings:
+        settings.write(f"\n{ONE_LINE}\n{config}\n")
+    port = free_port()
+    daphne = "-m", "daphne", "--port", str(port), "mysite.asgi:channel_layer"
+    worker = "manage.py", "runworker", "--threads", "4"
+    try:
+        with running(project, r"(Listening) on channels", *worker):
+            with running(project, r"(Listening on)", *daphne):
+                wait_until(lambda: listens(port))
+                assert_they_chat(f"ws://127.0.0.1:{port}/chat/")
+    finally:
+        remove(prefix)
+
+
+def assert_they_chat(url: str) -> None:
     with connect(url) as one, connect(url) as two:
         one.send("hello, both of you")
         assert one.recv(timeout=20) == "hello, both of you"
