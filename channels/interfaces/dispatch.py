@@ -137,15 +137,19 @@ class Dispatch:
         self._mailboxes: dict[str, Mailbox] = {}
         self._one_closed = asyncio.Event()
         self._posts: set[asyncio.Task[None]] = set()
-        self._generation = self._read_generation("")
+        #: As it was read last; None before that.
+        self._generation: str | None = None
+        self._looking: asyncio.Task[None] | None = None
         self._backoff = Backoff(first=0.2)
         self._failures = 0
         self._task = asyncio.create_task(self._run(), name="channels-dispatch")
 
     async def stop(self) -> None:
         """Read no more, and let the connections end and what was posted leave."""
-        self._task.cancel()
-        await asyncio.gather(self._task, return_exceptions=True)
+        tasks = [task for task in (self._task, self._looking) if task is not None]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
         with suppress(TimeoutError):
             async with asyncio.timeout(_SETTLE):
                 await self._settle()
@@ -212,10 +216,11 @@ class Dispatch:
     # Receiving
 
     async def _run(self) -> None:
-        loop = asyncio.get_running_loop()
+        await self._look_at_generation()
         while True:
             # What happened to the layer before the wait below begins wakes nobody.
-            loop.call_soon(self._look_at_generation)
+            if self._looking is None or self._looking.done():
+                self._looking = asyncio.create_task(self._look_at_generation())
             try:
                 deliveries = await self.layer.receive(self.channel)
             except Exception as error:
@@ -236,18 +241,15 @@ class Dispatch:
             elif delivery.message.get("more_content"):
                 self.tell(self.channel + local, closed=True)
 
-    def _look_at_generation(self) -> None:
-        generation = self._read_generation(self._generation)
-        if generation != self._generation:
-            self._generation = generation
-            self.shed("the channel layer was emptied, or dropped this process's messages unread")
-
-    def _read_generation(self, otherwise: str) -> str:
+    async def _look_at_generation(self) -> None:
         try:
-            return self.layer.generation(self.channel)
+            generation = await self.layer.generation(self.channel)
         except Exception:
             logger.exception("The channel layer failed to tell its generation")
-            return otherwise
+            return
+        before, self._generation = self._generation, generation
+        if before is not None and generation != before:
+            self.shed("the channel layer was emptied, or dropped this process's messages unread")
 
     async def _failed(self, error: Exception) -> None:
         """Wait longer after each failure; shed the connections once the layer counts as lost."""

@@ -4,6 +4,7 @@ It is the counterpart of ``daphne.layers``. What is done with the messages is in
 """
 
 import asyncio
+import logging
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -15,6 +16,8 @@ from channels.layers.exchange import receive_once
 from channels.names import split_name
 
 __all__ = ["LoopLayer", "NativeLayer", "ThreadedLayer", "adapt"]
+
+logger = logging.getLogger("channels.interfaces")
 
 #: Threads for sends, which are short, and for waits for room, which are not.
 _SENDERS, _WAITERS = 8, 64
@@ -47,11 +50,11 @@ class LoopLayer(Protocol):
     async def room(self, channel: str, timeout: float) -> bool:
         """Wait until a send to ``channel`` may succeed; False after ``timeout`` seconds."""
 
-    def generation(self, channel: str) -> str:
+    async def generation(self, channel: str) -> str:
         """A value that changes when the layer was emptied or ``channel`` was evicted."""
 
     def has_listener(self, channel: str) -> bool:
-        """Whether somebody may read ``channel``; True where the layer cannot tell."""
+        """Whether somebody may read ``channel``; True where the layer cannot tell, or not yet."""
 
     def close(self) -> None:
         """Let threads end."""
@@ -83,11 +86,13 @@ class NativeLayer:
         self.full: type[Exception] = layer.ChannelFull
         self.send = layer.send_async
         self.new_channel = layer.new_channel_async
-        self.generation = layer.generation
         self.has_listener = layer.has_listener
 
     async def receive(self, channel: str) -> list[Delivery]:
         return await self._layer.receive_deliveries_async([channel])
+
+    async def generation(self, channel: str) -> str:
+        return self._layer.generation(channel)
 
     async def room(self, channel: str, timeout: float) -> bool:
         try:
@@ -113,6 +118,9 @@ class ThreadedLayer:
         self._senders = ThreadPoolExecutor(_SENDERS, "channels-send")
         self._waiters = ThreadPoolExecutor(_WAITERS, "channels-wait")
         self._receiver = ThreadPoolExecutor(1, "channels-receive")
+        #: What the layer said last of a channel's listeners, and for which it is being asked.
+        self._listened: dict[str, bool] = {}
+        self._asking: set[str] = set()
 
     async def receive(self, channel: str) -> list[Delivery]:
         if self._has_deliveries:
@@ -152,13 +160,23 @@ class ThreadedLayer:
         time.sleep(min(timeout, _ROOM_RETRY))  # it cannot tell, so that it is asked again
         return True
 
-    def generation(self, channel: str) -> str:
+    async def generation(self, channel: str) -> str:
         read = getattr(self._layer, "generation", None)
-        return "" if read is None else str(read(channel))
+        return "" if read is None else str(await _in(self._senders, read, channel))
 
     def has_listener(self, channel: str) -> bool:
-        ask = getattr(self._layer, "has_listener", None)
-        return ask is None or bool(ask(channel))
+        if hasattr(self._layer, "has_listener") and channel not in self._asking:
+            self._asking.add(channel)
+            self._senders.submit(self._ask_for_listeners, channel)
+        return self._listened.get(channel, True)
+
+    def _ask_for_listeners(self, channel: str) -> None:
+        try:
+            self._listened[channel] = bool(self._layer.has_listener(channel))
+        except Exception as error:
+            logger.debug("Who listens to %r could not be learnt: %s", channel, error)
+        finally:
+            self._asking.discard(channel)
 
     def close(self) -> None:
         for pool in (self._senders, self._waiters, self._receiver):

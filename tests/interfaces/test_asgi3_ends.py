@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from channels.exceptions import LayerUnavailable
 from channels.interfaces.asgi3 import ASGIInterface
 from channels.interfaces.dispatch import ClientGone, Mailbox
 from channels.layers.inmemory import ChannelLayer
@@ -157,3 +158,29 @@ def test_a_reader_that_fails_ends_its_socket():
 
     running(test, ASGIInterface(layer))
     assert len(everything(layer, "websocket.disconnect")) == 1
+
+
+def test_a_generation_that_could_not_be_read_at_first_ends_no_connection(caplog):
+    class Late(ChannelLayer):
+        asked = 0
+
+        def generation(self, channel: str | None = None) -> str:
+            self.asked += 1
+            if self.asked == 1:
+                raise LayerUnavailable("not yet connected")
+            return super().generation(channel)
+
+    layer = Late()
+
+    async def test(interface: ASGIInterface) -> tuple[int, bytes]:
+        connection = Connection(interface, http_scope(), EMPTY)
+        _, message = await layer.receive_async(["http.request"])
+        assert message is not None
+        while layer.asked < 2:
+            await asyncio.sleep(0.001)  # a turn of the loop
+        layer.send(message["reply_channel"], {"status": 200, "headers": [], "content": b"fine"})
+        status, _, body = await connection.response()
+        return status, body
+
+    assert running(test, ASGIInterface(layer)) == (200, b"fine")
+    assert "not yet connected" in caplog.text

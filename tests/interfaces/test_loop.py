@@ -153,7 +153,7 @@ def test_names_are_made(layer):
 
 def test_what_a_layer_does_not_tell_is_assumed():
     async def test(adapted: Any) -> Any:
-        return adapted.generation("serv!"), adapted.has_listener("http.disconnect")
+        return await adapted.generation("serv!"), adapted.has_listener("http.disconnect")
 
     assert run(Foreign(), test) == ("", True)
 
@@ -175,6 +175,31 @@ def test_the_loop_runs_while_a_layer_blocks():
 
     run(Slow(), test)
     assert len(ticks) > 3
+
+
+def test_the_loop_asks_a_remote_layer_nothing_by_itself():
+    class Asked(Remote):
+        def generation(self, channel: str | None = None) -> str:
+            assert threading.current_thread() is not threading.main_thread()
+            return super().generation(channel)
+
+        def has_listener(self, channel: str) -> bool:
+            assert threading.current_thread() is not threading.main_thread()
+            return super().has_listener(channel)
+
+    layer = Asked()
+    layer.announce_listening("a worker", ["http.request"])
+
+    async def test(adapted: Any) -> None:
+        assert await adapted.generation("serv!") == ChannelLayer.generation(layer, "serv!")
+        assert adapted.has_listener("http.disconnect"), "not yet known"
+        while adapted.has_listener("http.disconnect"):
+            await asyncio.sleep(0.001)  # a turn of the loop
+        layer.announce_listening("a worker", ["http.disconnect"])
+        while not adapted.has_listener("http.disconnect"):
+            await asyncio.sleep(0.001)  # a turn of the loop
+
+    run(layer, test)
 
 
 def test_a_layer_with_a_coroutine_of_its_own_waits_by_it():
