@@ -73,9 +73,15 @@ def _is_native(layer: Any) -> bool:
     """
     if not isinstance(layer, BaseChannelLayer):
         return False
-    talks_to_a_server = type(layer).send_twisted is not BaseChannelLayer.send_twisted
-    has_its_own = type(layer).send_async is not BaseChannelLayer.send_async
-    return has_its_own or not talks_to_a_server
+    return _has_own_coroutines(layer) or not _talks_to_a_server(layer)
+
+
+def _talks_to_a_server(layer: BaseChannelLayer) -> bool:
+    return type(layer).send_twisted is not BaseChannelLayer.send_twisted
+
+
+def _has_own_coroutines(layer: BaseChannelLayer) -> bool:
+    return type(layer).send_async is not BaseChannelLayer.send_async
 
 
 class NativeLayer:
@@ -86,13 +92,22 @@ class NativeLayer:
         self.full: type[Exception] = layer.ChannelFull
         self.send = layer.send_async
         self.new_channel = layer.new_channel_async
-        self.has_listener = layer.has_listener
+        #: Whether the layer knows its own state; one that talks to a server waits until it does,
+        #: and from then on knows of changes by its receives.
+        self._is_known = not _talks_to_a_server(layer)
 
     async def receive(self, channel: str) -> list[Delivery]:
         return await self._layer.receive_deliveries_async([channel])
 
     async def generation(self, channel: str) -> str:
-        return self._layer.generation(channel)
+        if self._is_known:
+            return self._layer.generation(channel)
+        generation = await asyncio.to_thread(self._layer.generation, channel)
+        self._is_known = True
+        return generation
+
+    def has_listener(self, channel: str) -> bool:
+        return not self._is_known or self._layer.has_listener(channel)
 
     async def room(self, channel: str, timeout: float) -> bool:
         try:

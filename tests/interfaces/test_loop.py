@@ -202,6 +202,43 @@ def test_the_loop_asks_a_remote_layer_nothing_by_itself():
     run(layer, test)
 
 
+def test_the_loop_does_not_wait_for_a_connection_to_be_made():
+    class Connecting(ChannelLayer):
+        """Has coroutines, but has to wait for its server before it knows its own state."""
+
+        known = False
+
+        async def send_async(self, channel: str, message: dict[str, Any]) -> None:
+            self.send(channel, message)
+
+        def send_twisted(self, channel: str, message: dict[str, Any]) -> Any:
+            raise AssertionError("not in asyncio")
+
+        def _wait(self) -> None:
+            if not self.known:
+                assert threading.current_thread() is not threading.main_thread()
+                self.known = True
+
+        def generation(self, channel: str | None = None) -> str:
+            self._wait()
+            return super().generation(channel)
+
+        def has_listener(self, channel: str) -> bool:
+            self._wait()
+            return super().has_listener(channel)
+
+    layer = Connecting()
+    layer.announce_listening("a worker", ["http.request"])
+
+    async def test(adapted: Any) -> None:
+        assert isinstance(adapted, NativeLayer)
+        assert adapted.has_listener("http.disconnect"), "not yet known"
+        assert await adapted.generation("serv!") == ChannelLayer.generation(layer, "serv!")
+        assert not adapted.has_listener("http.disconnect")
+
+    run(layer, test)
+
+
 def test_a_layer_with_a_coroutine_of_its_own_waits_by_it():
     layer = RemoteWithCoroutine()
 
