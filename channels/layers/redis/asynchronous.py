@@ -64,9 +64,17 @@ def _session(layer: "RedisChannelLayer") -> Session:
     loop = asyncio.get_running_loop()
     session = layer._asyncio_sessions.get(loop)
     if session is None or session.is_passing:
+        _forget_closed_loops(layer)
         session = layer._asyncio_sessions[loop] = Session(layer, AsyncioLoop())
-        layer._kept_fresh = True
     return session
+
+
+def _forget_closed_loops(layer: "RedisChannelLayer") -> None:
+    """Close the connections of loops that are no more, such as those of ``asyncio.run``."""
+    for loop in [loop for loop in list(layer._asyncio_sessions) if loop.is_closed()]:
+        session = layer._asyncio_sessions.pop(loop, None)
+        if session is not None:
+            session.abandon()
 
 
 def _passing_session(layer: "RedisChannelLayer") -> Session:
@@ -102,14 +110,16 @@ async def _waited(wait_of: Callable[[Callable[[Any], object]], Wait]) -> Any:
     finished: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
     wait = wait_of(finished.set_result)
     wait.start()
-    try:
-        result = await asyncio.shield(finished)
-    except asyncio.CancelledError:
-        wait.cancel()
-        result = await finished  # until what may have come in this moment is put back
-        if isinstance(result, Exception) or result in (None, [], (None, None)):
-            raise
-        # else it was faster than the cancellation, and must not be lost
+    cancelled: asyncio.CancelledError | None = None
+    while not finished.done():  # after each cancellation, what came meanwhile is put back
+        try:
+            await asyncio.shield(finished)
+        except asyncio.CancelledError as error:
+            cancelled = error
+            wait.cancel()
+    result = finished.result()
+    if cancelled and (isinstance(result, Exception) or result in (None, [], (None, None))):
+        raise cancelled  # else it was faster than the cancellation, and must not be lost
     if isinstance(result, Exception):
         raise result
     return result

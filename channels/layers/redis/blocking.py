@@ -35,9 +35,12 @@ class RedisWaits(RedisQueues):
 
     def close(self) -> None:
         """Close the connections; the next use makes new ones."""
+        self._close_waits()
+        super().close()
+
+    def _close_waits(self) -> None:
         while self._commands:
             self._commands.pop().close()
-        super().close()
 
     def _await_one(
         self, listening: Listening, deadline: float | None, token: object
@@ -173,6 +176,7 @@ class RedisWaits(RedisQueues):
         ``LayerUnavailable`` where all fail.
         """
         retry = math.inf
+        failure: LayerUnavailable | None = None
         for shard, frame in frames.items():
             if shard in commands.blocked:
                 continue
@@ -183,10 +187,12 @@ class RedisWaits(RedisQueues):
                     continue
                 except LayerUnavailable as error:
                     shard.failed(error)
+                    failure = error
                     rest = shard.rest()
+            failure = failure or shard.failure  # None where another thread just found it working
             retry = min(retry, time.monotonic() + rest)
-        if not commands.blocked:
-            raise next(shard.failure for shard in frames if shard.failure is not None)
+        if not commands.blocked and failure is not None:
+            raise failure
         return retry
 
     def _give_back(self, shard: Shard, queue: str, entry: bytes) -> None:
@@ -221,22 +227,25 @@ class RedisWaits(RedisQueues):
         ``waits``: they count us as waiting then.
         """
         shards = self._shards_of(queue)
-        working = [shard for shard in shards if len(shards) == 1 or not shard.rest()]
+        working = [shard for shard in shards if len(shards) == 1 or not shard.rest()] or shards
         requests = [(shard, [self._room_frame(shard, queue, waits)]) for shard in working]
         full: dict[Shard, float] = {}
         has_room = False
+        failure: LayerUnavailable | None = None
         now = time.monotonic()
         for shard, replies in zip(working, self.topology.scatter(requests), strict=True):
-            if not isinstance(replies, LayerUnavailable):
-                has_room = has_room or replies[0] < 0
-                if replies[0] >= 0:
-                    full[shard] = now + replies[0] / 1000
+            if isinstance(replies, LayerUnavailable):
+                failure = replies
+            elif replies[0] < 0:
+                has_room = True
+            else:
+                full[shard] = now + replies[0] / 1000
         if has_room:
             if waits:
                 self._leave(full, queue)
             return None
-        if not full:
-            raise next(shard.failure for shard in shards if shard.failure is not None)
+        if failure is not None and not full:
+            raise failure
         return full
 
     def _shards_of(self, queue: str) -> list[Shard]:

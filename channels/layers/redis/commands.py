@@ -90,7 +90,8 @@ class Commands:
         except LayerUnavailable as error:
             self._give_up(shard, error)
             return None
-        self._ready = self._poll.poll((min(deadline, given_up) - now) * 1000)
+        # a negative time would mean: for ever
+        self._ready = self._poll.poll(max(0.0, min(deadline, given_up) - now) * 1000)
         if len(self._ready) != 1 or self._shards.get(self._ready[0][0]) is not shard:
             return None
         reply = self._reply(shard)

@@ -46,8 +46,10 @@ class RedisKnowledge(RedisQueues):
         self._states = {shard: State() for shard in self.topology.shards}
         self._listened: frozenset[str] | None = None
         self._listened_learnt = float("-inf")
-        #: Set by the Twisted part while it keeps everything up to date itself.
-        self._kept_fresh = False
+
+    def _is_kept_fresh(self) -> bool:
+        """Whether an event loop keeps all of it up to date."""
+        return False
 
     # Generations
 
@@ -67,7 +69,7 @@ class RedisKnowledge(RedisQueues):
     def _state(self, shard: Shard) -> State:
         state = self._states[shard]
         age = time.monotonic() - state.learnt
-        if age < _BELIEVED_FOR or (self._kept_fresh and state.generation):
+        if age < _BELIEVED_FOR or (state.generation and self._is_kept_fresh()):
             return state
         queues = tuple(state.evictions)
         try:
@@ -121,15 +123,24 @@ class RedisKnowledge(RedisQueues):
             # asked for, since a client that has done nothing yet does not know it
             seconds, microseconds = shard.call(resp.pack(("TIME",)))
             now = int(seconds) * 1000 + int(microseconds) // 1000
-            deadline = now + round(self.announcement_expiry * 1000)
-            value = " ".join((str(deadline), *sorted(channels)))
+            lifetime = round(self.announcement_expiry * 1000)
+            value = " ".join((str(now + lifetime), *sorted(channels)))
             shard.call(resp.pack(("HSET", key, listener, value)))
-            shard.call(resp.pack(("PEXPIRE", key, round(self.announcement_expiry * 1000))))
+            shard.call(resp.pack(("PEXPIRE", key, lifetime)))
+            self._forget_listeners(shard, key, now - lifetime)
         self._listened_learnt = float("-inf")
+
+    def _forget_listeners(self, shard: Shard, key: bytes, before: int) -> None:
+        """Remove those whose time was over ``before`` (ms); the others keep the key alive."""
+        fields = shard.call(resp.pack(("HGETALL", key)))
+        announced = zip(fields[::2], fields[1::2], strict=True)
+        gone = [name for name, value in announced if int(value.split(b" ")[0]) <= before]
+        if gone:
+            shard.call(resp.pack(("HDEL", key, *gone)))
 
     def _is_listened_to(self, queue: str) -> bool:
         age = time.monotonic() - self._listened_learnt
-        if age >= _BELIEVED_FOR and not self._kept_fresh:
+        if age >= _BELIEVED_FOR and not self._is_kept_fresh():
             shard, key = self._listeners()
             try:
                 self._note_listeners(shard, shard.call(resp.pack(("HVALS", key))))

@@ -5,7 +5,6 @@ import functools
 import importlib
 import re
 from collections.abc import Collection, Mapping
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from channels import codec
@@ -92,16 +91,24 @@ class RedisChannelLayer(RedisWaits, RedisGroups, RedisKnowledge):
         session, self._reactor_session = self._reactor_session, None
         sessions = [session, *self._asyncio_sessions.values()]
         self._asyncio_sessions.clear()
-        self._kept_fresh = False
         for session in sessions:
             if session is not None:
-                with suppress(RuntimeError):  # its loop is closed
+                try:
                     session.loop.soon(session.close)
+                except RuntimeError:
+                    session.abandon()  # its loop is closed
         super().close()
 
     def _after_fork(self) -> None:
         super()._after_fork()
+        self._close_waits()  # of threads that are not here
         self._start()
+
+    def _is_kept_fresh(self) -> bool:
+        return self._reactor_session is not None or any(
+            not session.is_passing and not loop.is_closed()
+            for loop, session in list(self._asyncio_sessions.items())
+        )
 
     # Twisted and asyncio
 

@@ -113,6 +113,8 @@ class RedisQueues(SealedChannelLayer):
 
     def _after_fork(self) -> None:
         super()._after_fork()
+        for shard in self.topology.shards:
+            shard.after_fork()
         self.topology.close()  # closes the child's descriptors, and tells the server nothing
 
     # Sending
@@ -272,7 +274,10 @@ class RedisQueues(SealedChannelLayer):
 
     def _is_expired(self, shard: Shard, taken: Taken) -> bool:
         """Whether the server finds an entry expired as well; what goes with it then went."""
-        expired, eviction = shard.call(self._evict_frame(shard, taken))
+        try:
+            expired, eviction = shard.call(self._evict_frame(shard, taken))
+        except LayerUnavailable:
+            return True  # by our clock; those that were taken with it have to reach their reader
         if expired:
             self._note_eviction(taken.queue, eviction)
         return bool(expired)

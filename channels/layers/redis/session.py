@@ -281,6 +281,11 @@ class Session:
         for stream in list(self._streams):
             stream.lose(ConnectionResetError("the layer was closed"))
 
+    def abandon(self) -> None:
+        """Close every connection where the loop is closed, and calls nothing any more."""
+        for stream in self._streams:
+            stream.connection.close()
+
     def release(self) -> None:
         """Leave the loop; idle connections go back to the pool."""
         for stream in list(self._streams):

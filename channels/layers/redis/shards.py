@@ -4,6 +4,7 @@ See the package for how another topology is put in here.
 """
 
 import functools
+import re
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -80,6 +81,10 @@ class Shard:
         self.stats_prefix = stats_prefix
         self.epoch_key = self.key("epoch")
         self.global_counts = f"{stats_prefix}global".encode()
+        self._owned = re.compile(
+            b"%s(?:[qitg]:[^:]+|[mp]:[^:]+:[^:]+|epoch|listeners)|%s(?:c:[^:]+|global)"
+            % (re.escape(prefix.encode()), re.escape(stats_prefix.encode()))
+        )
         self._delays = Backoff(_SHORTEST_REST, _LONGEST_REST)
         self._rests_until = 0.0
         self._trying = threading.Lock()
@@ -112,6 +117,10 @@ class Shard:
         """The key of a kind for some names; a colon is in no name."""
         return ":".join((f"{self.prefix}{kind}", *parts)).encode()
 
+    def owns(self, key: bytes) -> bool:
+        """Whether a key is the layer's; another prefix may begin with its own."""
+        return self._owned.fullmatch(key) is not None
+
     def queue_keys(self, queue: str) -> tuple[bytes, bytes, bytes]:
         """The list, the information and the tokens for waiting senders of a queue."""
         return self.key("q", queue), self.key("i", queue), self.key("t", queue)
@@ -139,6 +148,10 @@ class Shard:
         return self.located().take()
 
     # Failures
+
+    def after_fork(self) -> None:
+        """Called in the child of a fork: no thread of it tries the shard."""
+        self._trying = threading.Lock()
 
     def failed(self, error: LayerUnavailable) -> None:
         """Note a failure: for a moment others are preferred."""
@@ -197,7 +210,13 @@ class Topology:
 
     @classmethod
     def standalone(cls, addresses: Sequence[Address], prefix: str, stats_prefix: str) -> "Topology":
-        """Servers that know nothing of each other."""
+        """Servers that know nothing of each other; raises ``ValueError`` where two are one."""
+        for place, address in enumerate(addresses):
+            if address in addresses[:place]:
+                raise ValueError(
+                    f"hosts names {address.text} twice, with the same database: members of groups "
+                    "would get each message twice; name it once"
+                )
         return cls(
             [
                 _Standalone(number, prefix, stats_prefix, Endpoint(address))
@@ -290,7 +309,9 @@ class Topology:
         for shard in self.shards:
             starts = [f"{shard.prefix}{kind}:" for kind in kinds]
             for start in starts or dict.fromkeys((shard.prefix, shard.stats_prefix)):
-                yield from self._scan(shard, start)
+                for _, keys in self._scan(shard, start):
+                    if owned := [key for key in keys if shard.owns(key)]:
+                        yield shard, owned
 
     def _scan(self, shard: Shard, start: str) -> Iterator[tuple[Shard, list[bytes]]]:
         pattern = "".join(f"\\{letter}" if letter in "\\*?[]^" else letter for letter in start)

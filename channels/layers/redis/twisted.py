@@ -109,7 +109,6 @@ def _session(layer: "RedisChannelLayer") -> Session:
     session = layer._reactor_session
     if session is None:
         session = layer._reactor_session = Session(layer, ReactorLoop())
-        layer._kept_fresh = True
     return session
 
 

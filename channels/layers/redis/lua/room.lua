@@ -14,7 +14,7 @@ if ARGV[4] == '1' then
   -- tokens that nobody took yet mean no room any more: their owners are counted again
   redis.call('HINCRBY', KEYS[2], 'w', 1 + redis.call('LLEN', KEYS[3]))
   redis.call('DEL', KEYS[3])
-  keep(KEYS[2], 60000)
+  keep(KEYS[2], deadline_of(head) - now + 60000)  -- who waits does so until then at most
   flag(KEYS[1])
 end
 return deadline_of(head) - now
