@@ -14,7 +14,9 @@ import subprocess
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
+from urllib.parse import quote
 
+from tests.servers.authority import Authority
 from tests.servers.ports import free_port, listens
 from tests.waiting import wait_until
 
@@ -34,6 +36,11 @@ class Broker:
         self.folder = Path(tempfile.mkdtemp(prefix="rabbitmq-"))
         self.port = free_port()
         self._mapper_port = free_port()
+        self._tls_port = free_port()
+        authority = Authority(self.folder)
+        self._key, self._certificate = authority.issue()
+        #: The file with the certificate of the authority that signed the node's.
+        self.authority = str(authority.certificate)
         self._environment = self._make_environment()
         self._mapper: subprocess.Popen[bytes] | None = None
         self._node: subprocess.Popen[bytes] | None = None
@@ -42,6 +49,11 @@ class Broker:
     def url(self) -> str:
         """Where it listens."""
         return f"amqp://guest:guest@127.0.0.1:{self.port}/%2F"
+
+    def tls_url(self, **ssl_options: str) -> str:
+        """Where it listens with TLS, for a client with these ``ssl_options``."""
+        query = f"?ssl_options={quote(repr(ssl_options))}" if ssl_options else ""
+        return f"amqps://guest:guest@localhost:{self._tls_port}/%2F{query}"
 
     @property
     def pid(self) -> int:
@@ -100,6 +112,9 @@ class Broker:
         (folder / "plugins").write_text("[].")
         (folder / "rabbitmq.conf").write_text(
             f"listeners.tcp.1 = 127.0.0.1:{self.port}\nlog.file.level = warning\n"
+            f"listeners.ssl.1 = 127.0.0.1:{self._tls_port}\n"
+            f"ssl_options.cacertfile = {self.authority}\n"
+            f"ssl_options.certfile = {self._certificate}\nssl_options.keyfile = {self._key}\n"
             "vm_memory_high_watermark.absolute = 2GB\ndisk_free_limit.absolute = 50MB\n"
         )
         return {

@@ -24,8 +24,8 @@ from channels.layers.rabbitmq.holdings import Holdings
 from channels.layers.rabbitmq.receiving import Receiving, Request
 from channels.layers.rabbitmq.replica import Replica
 from channels.layers.rabbitmq.replies import Reply, start
-from channels.layers.rabbitmq.rooms import Rooms, Wait
-from channels.layers.rabbitmq.session import Session
+from channels.layers.rabbitmq.rooms import Levels, Rooms, Wait
+from channels.layers.rabbitmq.session import Got, Session
 from channels.layers.waiting import Listening
 from channels.outage import Backoff, FailureLog
 
@@ -60,6 +60,8 @@ class Engine:
     """See the module. ``capacity_of``, ``rests``, ``counts``: what the layer's engines share."""
 
     def __init__(self, layer: "RabbitmqChannelLayer", link: Link) -> None:
+        #: Another one with each connection: the broker may not know yet that the last one is lost,
+        #: and keeps its exclusive queue until then.
         self.client = secrets.token_hex(8)
         #: The session that works, None where there is none.
         self.session: Session | None = None
@@ -71,12 +73,13 @@ class Engine:
         self._topology = layer.topology
         self._receiving = Receiving(self)
         self._rooms = Rooms(self)
+        self._levels = Levels(layer.expiry)
         self._holdings = Holdings(self)
         self._connected: Reply[Session] = Reply()
         self._error: BaseException | None = None
         self._attempt = 0
         self._backoff = Backoff()
-        self._log = FailureLog(logger)
+        self._log = FailureLog(logger, traceback=False)
         self._closed = False
         #: What was known last, for quick looks while there is no session.
         self._replica = Replica()
@@ -92,6 +95,7 @@ class Engine:
         sessions: list[Session] = []
 
         def opened(connection: Connection) -> None:
+            self.client = secrets.token_hex(8)
             session = Session(connection, self._topology, self.client, self._lost)
             sessions.append(session)
             opening = start(session.open(self._observe))
@@ -156,6 +160,7 @@ class Engine:
         """End the session and make no other."""
         self._closed = True
         self._receiving.interrupted()
+        self._rooms.end_all()
         if self.session is not None:
             self.session.close()
 
@@ -230,7 +235,15 @@ class Engine:
         properties = BasicProperties(expiration=str(max(1, round(self._layer.expiry * 1000))))
         stored = await session.push(queue, self.capacity_of(queue), envelope, properties)
         self._layer.counts.add(queue, stored)
+        if stored:
+            self._levels.has_room(session.name(queue))
+        elif names.is_process_channel(queue):
+            start(self._measure(session, session.name(queue)))
         return stored
+
+    async def _measure(self, session: Session, name: str) -> None:
+        count, _ = await session.count(name)
+        self._levels.refused(name, count)
 
     async def push_group(self, group: str, body: bytes) -> list[tuple[str, int]]:
         """See ``Primitives._push_group``."""
@@ -264,7 +277,21 @@ class Engine:
         """What there is, without waiting for more."""
         session = await self.ready()
         taken = self._receiving.take_at_hand(listening, limit)
-        await self._receiving.acknowledged()
+        try:
+            await self._receiving.acknowledged()
+        except Exception:
+            self.maybe_lost(taken)
+            raise
+        try:
+            await self._take_more(session, taken, listening, limit)
+        except Exception:
+            if not taken:  # else the broker knows that they are ours
+                raise
+        return taken
+
+    async def _take_more(
+        self, session: Session, taken: list[Stored], listening: Listening, limit: int | None
+    ) -> None:
         registered = session.journal.replica.queues
         if not taken and not all(queue in registered for queue in listening.queues):
             await session.journal.mark()
@@ -273,7 +300,6 @@ class Engine:
             if stored is None:
                 break
             taken.append(stored)
-        return taken
 
     async def _take_next(
         self, session: Session, listening: Listening, single: bool
@@ -283,7 +309,8 @@ class Engine:
             if queue not in session.journal.replica.queues:
                 continue
             await self._receiving.release(queue)
-            got = await session.get(session.name(queue))
+            maybe_lost = functools.partial(self._maybe_lost_one, queue)
+            got = await session.get(session.name(queue), maybe_lost)
             if got is not None:
                 self.left(queue)
                 listening.served(position)
@@ -315,6 +342,9 @@ class Engine:
         """The connection was lost before the broker confirmed that these messages were taken."""
         for queue, targets, _ in taken:
             self._layer.drop(queue, len(targets) or 1, "the connection was lost as it was received")
+
+    def _maybe_lost_one(self, queue: str, got: Got) -> None:
+        self.maybe_lost([(queue, got.targets, got.body)])
 
     def serve(self, queue: str) -> None:
         """There may be something for those who wait for ``queue``."""
@@ -353,12 +383,16 @@ class Engine:
     async def fill(self, queue: str) -> tuple[int, int]:
         """The messages in ``queue``, and how many it holds."""
         session = await self.ready()
-        count, _ = await session.count(session.name(queue))
-        return count, self.capacity_of(queue)
+        name = session.name(queue)
+        count, _ = await session.count(name)
+        return count, self._levels.limit(name, self.capacity_of(queue))
 
     def await_room(self, wait: Wait) -> None:
         """Finish ``wait`` when there is room."""
-        self._rooms.ask(wait)
+        if self._closed:
+            wait.finish()
+        else:
+            self._rooms.ask(wait)
 
     def give_up_room(self, wait: Wait) -> None:
         """Forget ``wait``."""
@@ -441,7 +475,7 @@ class Engine:
 
 def guarded(error: BaseException) -> BaseException:
     """``error`` as the layer's callers know it."""
-    if isinstance(error, AMQPError | ConnectionError):
+    if isinstance(error, AMQPError | ConnectionError) and not isinstance(error, LayerUnavailable):
         unavailable = LayerUnavailable(f"the connection to RabbitMQ was lost: {error!r}")
         unavailable.__cause__ = error
         return unavailable

@@ -3,6 +3,7 @@
 How the pieces lie on the broker is in ``docs/rabbitmq.md``.
 """
 
+import ast
 import importlib
 import re
 import sys
@@ -10,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Collection, Coroutine, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
+from urllib.parse import parse_qs, urlsplit
 
 from pika import URLParameters
 from pika.connection import Parameters
@@ -114,6 +116,14 @@ class RabbitmqChannelLayer(SealedChannelLayer):
 
         return thread.result(begin)
 
+    def _take_now(self, listening: Listening, limit: int | None) -> list[Stored]:
+        """What there is; what comes too late is kept for the next receive."""
+        thread = self._engine_thread()
+        return thread.result(
+            lambda: thread.engine.take_now(listening, limit),
+            lambda taken: thread.engine.put_back(taken),
+        )
+
     def reactor_engine(self) -> Engine:
         """The engine in the reactor, made when it is first needed; in the reactor's thread."""
         if self._reactor_engine is None:
@@ -180,11 +190,11 @@ class RabbitmqChannelLayer(SealedChannelLayer):
         return self._ask(Engine.push_group, group, body)
 
     def _take_one(self, listening: Listening, waiter: Waiter | None = None) -> Stored | None:
-        taken = self._ask(Engine.take_now, listening, None)
+        taken = self._take_now(listening, None)
         return taken[0] if taken else None
 
     def _take(self, listening: Listening, limit: int, waiter: Waiter | None = None) -> list[Stored]:
-        return self._ask(Engine.take_now, listening, limit)
+        return self._take_now(listening, limit)
 
     def _await_one(
         self, listening: Listening, deadline: float | None, token: object
@@ -193,14 +203,38 @@ class RabbitmqChannelLayer(SealedChannelLayer):
         request = Request(listening, None, waiter.notify)
         with self._waiting(waiter):
             self.ask(request)
-            while request.taken is None:
-                left = float("inf") if deadline is None else deadline - time.monotonic()
-                if left <= 0 or token is not self.interruption:
-                    self.withdraw(request)
-                    deadline, token = None, self.interruption
-                else:
-                    waiter.wait(left)
+            try:
+                self._await(request, waiter, deadline, token)
+            except BaseException:  # of a signal handler: what comes is kept for the next receive
+                self._abandon(request)
+                raise
         return request.taken[0] if request.taken else None
+
+    def _await(
+        self, request: Request, waiter: ThreadWaiter, deadline: float | None, token: object
+    ) -> None:
+        while request.taken is None:
+            left = float("inf") if deadline is None else deadline - time.monotonic()
+            if left <= 0 or token is not self.interruption:
+                self.withdraw(request)
+                deadline, token = None, self.interruption
+            else:
+                waiter.wait(left)
+
+    def _abandon(self, request: Request) -> None:
+        thread = self._engine_thread()
+
+        def put_back() -> None:
+            thread.engine.put_back(request.taken or ())
+
+        def withdraw() -> None:
+            request.finished = put_back
+            if request.taken is None:
+                thread.engine.withdraw(request)
+            else:
+                put_back()
+
+        thread.call(withdraw)
 
     # Room
 
@@ -363,11 +397,20 @@ def _parameters(url: str | Collection[str], timeout: float) -> list[Parameters]:
     return [_parameters_of(one, timeout) for one in urls]
 
 
+class _BrokerParameters(URLParameters):  # type: ignore[misc]  # pika has no types
+    """pika's, with the TLS settings as the URL has them."""
+
+    def __init__(self, url: str) -> None:
+        super().__init__(url)
+        options = parse_qs(urlsplit(url).query).get("ssl_options")
+        self.tls: dict[str, Any] = ast.literal_eval(options[-1]) or {} if options else {}
+
+
 def _parameters_of(url: str, timeout: float) -> Parameters:
     if not url.startswith(("amqp://", "amqps://")):
         raise ValueError(f"url must begin with amqp:// or amqps://, not {url[:7]!r}")
     try:
-        parameters = URLParameters(url)
+        parameters = _BrokerParameters(url)
     except (TypeError, ValueError) as error:  # TypeError: there is a user, and no password
         raise ValueError(
             "url cannot be read; it should look like amqp://user:password@host:5672/vhost"

@@ -74,13 +74,25 @@ class Replica:
         self._forget_unused()
 
     def _announce(self, listener: str, channels: list[str], until: float) -> None:
+        now = time.time()
+        self.listeners = {
+            name: known for name, known in self.listeners.items() if known[1] > now
+        }  # those that were killed
         if channels:
             self.listeners[listener] = (frozenset(channels), until)
         else:
             self.listeners.pop(listener, None)
 
     def _want(self, queue: str, client: str, until: float) -> None:
+        self._forget_wants()
         self.wanted.setdefault(queue, {})[client] = until
+
+    def _forget_wants(self) -> None:
+        """Those of clients that were killed."""
+        now = time.time()
+        for queue, clients in list(self.wanted.items()):
+            for client in [one for one, until in clients.items() if until <= now]:
+                self._unwant(queue, client)
 
     def _unwant(self, queue: str, client: str) -> None:
         clients = self.wanted.get(queue, {})

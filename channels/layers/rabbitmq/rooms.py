@@ -14,7 +14,7 @@ from channels.layers.rabbitmq.replies import start
 if TYPE_CHECKING:
     from channels.layers.rabbitmq.engine import Engine
 
-__all__ = ["Rooms", "Wait"]
+__all__ = ["Levels", "Rooms", "Wait"]
 
 #: Seconds for which a client is told of room where it does not repeat that it waits.
 _WANTED = 60.0
@@ -24,6 +24,35 @@ _LATELY = 10.0
 
 #: Channels that messages were taken from lately that are remembered.
 _REMEMBERED = 1_000
+
+
+class Levels:
+    """How many messages filled a queue whose size in bytes is bounded too, by the broker's name.
+
+    The broker counts messages, and not their bytes; so where it refused one, there is room when
+    fewer are left than there were then.
+    """
+
+    def __init__(self, lifetime: float) -> None:
+        #: Seconds after which all that was in a full queue has left it.
+        self._lifetime = lifetime
+        self._full: OrderedDict[str, tuple[int, float]] = OrderedDict()
+
+    def refused(self, name: str, count: int) -> None:
+        """A message was refused, and ``count`` were there."""
+        self._full[name] = count, time.monotonic() + self._lifetime
+        self._full.move_to_end(name)
+        if len(self._full) > _REMEMBERED:
+            self._full.popitem(last=False)
+
+    def has_room(self, name: str) -> None:
+        """A message was taken in."""
+        self._full.pop(name, None)
+
+    def limit(self, name: str, capacity: int) -> int:
+        """How many messages ``name``, whose capacity is ``capacity``, holds now."""
+        level, until = self._full.get(name, (capacity, 0.0))
+        return min(level, capacity) if time.monotonic() < until else capacity
 
 
 class Wait:
@@ -62,6 +91,13 @@ class Rooms:
             start(self._want(wait.queue))
         else:
             self.look(wait.queue)
+
+    def end_all(self) -> None:
+        """Let everybody try, because the layer is closed."""
+        lines, self._lines = self._lines, {}
+        for line in lines.values():
+            for wait in line:
+                wait.finish()
 
     def withdraw(self, wait: Wait) -> None:
         """Forget ``wait``."""

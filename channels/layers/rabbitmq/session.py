@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from pika import BasicProperties
 from pika.channel import Channel
 from pika.connection import Connection
-from pika.exceptions import ChannelClosedByBroker, ChannelClosedByClient
+from pika.exceptions import AMQPError, ChannelClosedByBroker, ChannelClosedByClient
 from pika.spec import Basic
 
 from channels import codec
@@ -69,6 +69,9 @@ class Session:
         self._client = client
         self._tell = lost
         self.error: BaseException | None = None
+        self._is_blocked = False
+        connection.add_on_connection_blocked_callback(lambda *_: self._block(True))
+        connection.add_on_connection_unblocked_callback(lambda *_: self._block(False))
         self.wire = Wire(connection)
         self._opening: set[Reply[Any]] = set()
         self._declared: OrderedDict[str, float] = OrderedDict()
@@ -137,6 +140,10 @@ class Session:
         """Close the connection, if it is open."""
         if self._connection.is_open:
             self._connection.close()
+
+    def _block(self, is_blocked: bool) -> None:
+        """The broker reads nothing while it is short of memory or disk, or reads again."""
+        self._is_blocked = is_blocked
 
     def watched(self, reply: Reply[Any]) -> Reply[Any]:
         """``reply``, which fails with the session."""
@@ -243,6 +250,8 @@ class Session:
         self, queue: str, capacity: int, body: bytes, properties: BasicProperties
     ) -> bool:
         """Put a message into the queue of a channel; False where it is full."""
+        if self._is_blocked:  # what is written now would lie here
+            raise LayerUnavailable("RabbitMQ takes nothing: it is short of memory or disk space")
         for _ in range(_ATTEMPTS):
             if not self.is_declared(self.name(queue)):
                 await self.declare(queue, capacity)
@@ -287,14 +296,24 @@ class Session:
             self.wire.synchronize(channel, prefetch, lambda: reply.succeed(None))
         return reply
 
-    async def get(self, name: str) -> Got | None:
-        """Take the next message of the broker's queue ``name``."""
+    async def get(self, name: str, maybe_lost: Callable[[Got], object]) -> Got | None:
+        """Take the next message of the broker's queue ``name``.
+
+        ``maybe_lost`` gets the one that was on its way when the connection was lost.
+        """
+        bodies: list[bytes] = []
 
         def got(channel: Channel, method: Any, properties: Any, body: bytes) -> None:
+            bodies.append(body)
             channel.basic_ack(method.delivery_tag)
             channel.basic_qos(callback=lambda _: self._gets.answer(body))  # it was acknowledged
 
-        return await self._get(name, got)
+        try:
+            return await self._get(name, got)
+        except (AMQPError, ConnectionError):
+            for body in bodies:
+                maybe_lost(opened(body))
+            raise
 
     async def peek(self, name: str) -> Got | None:
         """The next message of the broker's queue ``name``, which stays there."""

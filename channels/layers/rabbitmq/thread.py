@@ -118,10 +118,15 @@ class EngineThread:
                 "finaliser or a callback; leave that to a thread"
             )
 
-    def result(self, function: Callable[[], Coroutine[Any, Any, T]]) -> T:
+    def result(
+        self,
+        function: Callable[[], Coroutine[Any, Any, T]],
+        unwanted: Callable[[T], object] | None = None,
+    ) -> T:
         """What the coroutine returns that ``function`` makes.
 
-        Raises ``LayerUnavailable`` where the broker does not answer in time.
+        Raises ``LayerUnavailable`` where the broker does not answer in time. ``unwanted`` gets what
+        comes when nobody waits for it any more.
         """
         self.check_free()
         waiter = ThreadWaiter()
@@ -132,9 +137,14 @@ class EngineThread:
             outcome[0].when_settled(waiter.notify)
 
         self.call(begin)
-        waiter.wait(self._timeout)
-        if not outcome or not outcome[0].settled:
-            raise LayerUnavailable(f"RabbitMQ did not answer within {self._timeout} s")
+        try:
+            waiter.wait(self._timeout)
+            if not outcome or not outcome[0].settled:
+                raise LayerUnavailable(f"RabbitMQ did not answer within {self._timeout} s")
+        except BaseException:
+            if unwanted is not None:
+                self.call(lambda: _pass_on(outcome[0], unwanted))
+            raise
         try:
             return outcome[0].result()
         except Exception as error:
@@ -144,6 +154,7 @@ class EngineThread:
         """Close the connection and end the thread."""
         self.call(self._stop)
         self._thread.join(self._timeout)
+        self._ended = True
         os.close(self._wakes)
 
     def abandon(self) -> None:
@@ -177,3 +188,13 @@ class EngineThread:
             self._connection = LoopConnection(parameters, self._loop, opened, failed, closed)
         except OSError as error:
             failed(error)
+
+
+def _pass_on(outcome: Reply[T], function: Callable[[T], object]) -> None:
+    """Call ``function`` with what comes, if something does."""
+
+    def settled() -> None:
+        with contextlib.suppress(Exception):  # it was raised, or nobody waits for it
+            function(outcome.result())
+
+    outcome.when_settled(settled)

@@ -11,8 +11,8 @@ from typing import Any, Generic, TypeVar
 from pika.connection import Connection, Parameters
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.endpoints import HostnameEndpoint, wrapClientTLS
+from twisted.internet.error import ConnectionDone, ConnectionLost
 from twisted.internet.protocol import Factory, Protocol
-from twisted.internet.ssl import optionsForClientTLS
 from twisted.python.failure import Failure
 
 from channels.exceptions import LayerUnavailable
@@ -58,8 +58,16 @@ class ReactorLink:
             protocol.closed.addBoth(lambda reason: closed(_error(reason)))
             opened(connection_of(protocol))
 
-        protocol.ready.addCallbacks(ready, lambda failure: failed(_error(failure)))
-        connecting = self._endpoint(parameters).connect(Factory.forProtocol(lambda: protocol))
+        reasons = _reasons(protocol)
+        protocol.ready.addCallbacks(
+            ready, lambda failure: failed(reasons[0] if reasons else _error(failure))
+        )
+        try:
+            endpoint = self._endpoint(parameters)
+        except (ValueError, OSError) as error:
+            failed(error)
+            return
+        connecting = endpoint.connect(Factory.forProtocol(lambda: protocol))
         connecting.addErrback(lambda failure: failed(_error(failure)))
 
     def _endpoint(self, parameters: Parameters) -> Any:
@@ -69,13 +77,29 @@ class ReactorLink:
         )
         if parameters.ssl_options is None:
             return endpoint
-        return wrapClientTLS(optionsForClientTLS(host), endpoint)
+        tls = importlib.import_module("channels.layers.rabbitmq.tls")
+        settings = getattr(parameters, "tls", {})
+        return wrapClientTLS(tls.client_options(host, settings), endpoint)
 
 
 def connection_of(protocol: Protocol) -> Connection:
     """The pika connection behind its Twisted protocol, whose own methods make a Deferred of each
     call. pika has no public name for it; a test pins the private one."""
     return protocol._impl  # type: ignore[attr-defined]
+
+
+def _reasons(protocol: Any) -> list[BaseException]:
+    """Gets what TLS finds wrong, of which pika's error says nothing."""
+    reasons: list[BaseException] = []
+    lost = protocol.connectionLost
+
+    def connection_lost(reason: Failure) -> None:
+        if not reason.check(ConnectionDone, ConnectionLost):
+            reasons.append(_error(reason))
+        lost(reason)
+
+    protocol.connectionLost = connection_lost
+    return reasons
 
 
 def _error(reason: object) -> BaseException:

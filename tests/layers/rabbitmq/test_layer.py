@@ -10,8 +10,11 @@ from typing import Any
 import pika
 import pytest
 
+from channels.layers.conformance.kit import Background
 from channels.layers.rabbitmq import RabbitmqChannelLayer
 from channels.layers.rabbitmq import journal as journal_module
+from channels.layers.rabbitmq import topology as topology_module
+from channels.layers.rabbitmq.replica import Replica
 from tests.layers.rabbitmq.brokers import broker, fresh_layer, fresh_prefix, same_store
 from tests.waiting import wait_until
 
@@ -91,6 +94,39 @@ def test_the_log_is_replaced_by_snapshots(monkeypatch: pytest.MonkeyPatch) -> No
     assert set(late.group_channels("everybody")) == members
     for one in (layer, late):
         one.close()
+
+
+@pytest.mark.needs("rabbitmq-server")
+def test_room_by_bytes_comes_when_a_message_leaves(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(topology_module, "PROCESS_CHANNEL_BYTES", 100_000)
+    layer = fresh_layer()
+    other = same_store(layer)
+    message = {"content": b"x" * 30_000}
+    for _ in range(3):
+        layer.send("serv!a", message)
+    with pytest.raises(layer.ChannelFull):
+        layer.send("serv!a", message)
+    assert not layer.wait_for_room("serv!a", 0.1)
+    waiting = Background(layer.wait_for_room, "serv!a", 30.0)
+    replica = layer._engine_thread().engine.session.journal.replica  # type: ignore[union-attr]
+    wait_until(lambda: replica.wanting("serv!"))
+    assert waiting.is_alive()
+    assert other.receive(["serv!"]) == ("serv!a", message)
+    assert waiting.result(30.0) is True
+    layer.send("serv!a", message)
+    for one in (layer, other):
+        one.close()
+
+
+def test_what_killed_clients_waited_for_and_listened_to_is_forgotten() -> None:
+    replica, past = Replica(), time.time() - 1
+    replica.apply({"do": "want", "queue": "one", "client": "killed", "until": past})
+    replica.apply({"do": "announce", "listener": "killed", "channels": ["a"], "until": past})
+    until = time.time() + 60
+    replica.apply({"do": "want", "queue": "two", "client": "alive", "until": until})
+    replica.apply({"do": "announce", "listener": "alive", "channels": ["b"], "until": until})
+    assert list(replica.wanted) == ["two"]
+    assert list(replica.listeners) == ["alive"]
 
 
 @pytest.mark.needs("rabbitmq-server")

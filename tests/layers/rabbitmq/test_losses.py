@@ -104,7 +104,7 @@ def test_members_that_stay_get_every_message_while_others_come_and_go(messages: 
     for member in stable:
         layer.group_add("everybody", member)
     listened = [*{member.partition("!")[0] + "!" * ("!" in member) for member in stable}]
-    received: Counter[tuple[str, int]] = Counter()
+    received: Counter[tuple[str | None, int]] = Counter()
 
     def receive() -> bool:
         channel, message = layer.receive(listened)
