@@ -20,6 +20,7 @@ class TestRabbitmqLayer(ChannelLayerConformance):
 
     shares_counts = False
     short_expiry = 1.0
+    stress_messages = 150
 
     def make_layer(self, **arguments: Any) -> RabbitmqChannelLayer:
         return fresh_layer(**arguments)
