@@ -1,5 +1,6 @@
 """``WSGIConsumer``: any WSGI application answers requests, by the rules of PEP 3333."""
 
+import contextvars
 import io
 import sys
 import threading
@@ -99,6 +100,22 @@ def test_without_client_and_server_the_environ_is_valid_all_the_same():
 
 def test_a_body_whose_length_was_not_announced_has_one_where_it_is_known():
     assert make_environ(request_message(method="POST", body=b"12345"))["CONTENT_LENGTH"] == "5"
+
+
+def test_nothing_of_a_request_is_left_for_the_next_one(layer):
+    trace, inputs, seen = contextvars.ContextVar("trace", default=None), [], []
+
+    def application(environ, start_response):
+        seen.append(trace.get())
+        trace.set(environ["PATH_INFO"])
+        inputs.append(environ["wsgi.input"])
+        return hello(environ, start_response)
+
+    for _ in range(2):
+        answer(application, layer)
+
+    assert seen == [None, None]
+    assert [stream.closed for stream in inputs] == [True, True]
 
 
 def test_several_threads_are_announced(layer):
