@@ -158,10 +158,14 @@ class Journal:
     async def compact(self) -> None:
         """Replace the log by a snapshot."""
         channel = await self._open_channel()
-        number, tag, entries = await self._read_log(channel)
-        state = _state(self._topology, entries)
-        if state is not None:
-            await self._replace_log(channel, tag, number, state.snapshot())
+        try:
+            number, tag, entries = await self._read_log(channel)
+            state = _state(self._topology, entries)
+            if state is not None:
+                await self._replace_log(channel, tag, number, state.snapshot())
+        finally:
+            if channel.is_open:  # else nobody could read the log any more
+                channel.close()
 
     async def _begin(self) -> str:
         """Have all clients begin anew; returns the number of the operation."""

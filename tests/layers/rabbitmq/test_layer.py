@@ -97,6 +97,21 @@ def test_the_log_is_replaced_by_snapshots(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 @pytest.mark.needs("rabbitmq-server")
+def test_a_log_that_cannot_be_replaced_is_left_to_others() -> None:
+    layer = fresh_layer()
+    layer.group_add("everybody", "serv!a")
+    connection = pika.BlockingConnection(pika.URLParameters(broker().url))
+    connection.channel().queue_purge(layer.topology.log)
+    connection.close()
+    layer._ask(lambda engine: engine.session.journal.compact())
+    late = same_store(layer)
+    late.group_add("everybody", "serv!b")
+    wait_until(lambda: layer.group_channels("everybody") == ["serv!b"])
+    for one in (layer, late):
+        one.close()
+
+
+@pytest.mark.needs("rabbitmq-server")
 def test_room_by_bytes_comes_when_a_message_leaves(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(topology_module, "PROCESS_CHANNEL_BYTES", 100_000)
     layer = fresh_layer()
