@@ -16,6 +16,9 @@ class Names:
     queues: tuple[str, ...]
     def __init__(self, queues: Iterable[str]) -> None: ...
 
+class Moved(Exception):
+    """The bell of a sleeper belongs to a segment whose place another took: make a new one."""
+
 class Sleeper:
     """A place to sleep in: a futex, or with ``bell`` a mark that the bell's owner finds.
 

@@ -25,7 +25,7 @@ from channels.exceptions import (
     SegmentRefused,
 )
 
-__all__ = ["Bell", "Names", "Segment", "Sleeper", "crash_at", "steps"]
+__all__ = ["Bell", "Moved", "Names", "Segment", "Sleeper", "crash_at", "steps"]
 
 include "shm_declarations.pxi"
 
@@ -146,7 +146,7 @@ cdef class Segment(Attached):
                 return mapping
             client = mapping.client if sleeper.bell is None else (<Bell>sleeper.bell).client
             if sleeper.bell is not None and (<Bell>sleeper.bell).mapping is not mapping:
-                raise RuntimeError("the bell of a sleeper belongs to a segment that was removed")
+                raise Moved
             shm_begin(&r, SHM_OP_WAITER)
             r.client = client
             result = self.carry_out(mapping, &r)

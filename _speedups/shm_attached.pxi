@@ -46,9 +46,14 @@ cdef class Attached:
         self.announced_in = None
 
     cdef Mapping current(self):
-        if self.mapping is None:
-            self.mapping = self.attached()
-        return self.mapping
+        cdef Mapping mapping = self.mapping
+        if mapping is None:
+            mapping = self.attached()
+            if self.mapping is None:
+                self.mapping = mapping
+            else:  # another thread was faster
+                mapping = self.mapping
+        return mapping
 
     cdef int renew(self, Mapping old) except -1:
         """Go over to the segment that took the place of a removed one."""

@@ -210,7 +210,7 @@ static int shm_op_generation(segment_t *s, request_t *r) {
     if (r->message.name.length) channel = shm_find_channel(s, r->message.name);
     r->id = s->header->epoch;
     r->flushes = s->header->flushes;
-    r->evictions = channel ? channel->evictions : 0;
+    r->evictions = channel ? channel->evictions : *shm_forgotten(s, r->message.name.hash);
     return SHM_OK;
 }
 
@@ -236,14 +236,14 @@ static int shm_run(segment_t *s, request_t *r, uint64_t now) {
     case SHM_OP_WAITER: return shm_op_waiter(s, r);
     case SHM_OP_WITHDRAW:
     case SHM_OP_FREE_WAITER: return shm_op_end_wait(s, r, now);
-    case SHM_OP_EXISTS: return shm_exists(s, m->name, r->local) ? SHM_OK : SHM_NOTHING;
+    case SHM_OP_EXISTS: return shm_exists(s, m->name, r->local, now) ? SHM_OK : SHM_NOTHING;
     case SHM_OP_QUEUES: return shm_queues(s, &r->out);
     case SHM_OP_GENERATION: return shm_op_generation(s, r);
     case SHM_OP_STATISTICS: return shm_figures(s, r, now);
     case SHM_OP_GROUP_ADD:
         return shm_group_add(s, r->group, m->name, m->capacity, r->local, now + r->life);
     case SHM_OP_GROUP_DISCARD: shm_group_discard(s, r->group, m->name, r->local); return SHM_OK;
-    case SHM_OP_GROUP_LIST: return shm_group_list(s, r->group, &r->out);
+    case SHM_OP_GROUP_LIST: return shm_group_list(s, r->group, &r->out, now);
     case SHM_OP_PUSH_GROUP:
         return shm_push_group(s, m, &r->out, &r->done, &r->wakes, now);
     case SHM_OP_FLUSH: return shm_op_flush(s, r, now);

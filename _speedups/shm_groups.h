@@ -253,8 +253,9 @@ static void shm_group_discard(segment_t *s, text_t group, text_t queue, text_t l
     if (party->first == 0 && !s->fault) shm_party_remove(s, party);
 }
 
-/* The full names of the members. */
-static int shm_group_list(segment_t *s, text_t group_name, out_t *out) {
+/* The full names of the members. Whose expiry is shorter than that of one before it in its party is
+ * there for longer than it counts. */
+static int shm_group_list(segment_t *s, text_t group_name, out_t *out, uint64_t now) {
     name_t *group = shm_find_name(s, SHM_GROUP, group_name);
     uint32_t guard = s->guard;
     for (ref_t ref = group ? group->parties : 0; ref && guard; guard--) {
@@ -264,7 +265,8 @@ static int shm_group_list(segment_t *s, text_t group_name, out_t *out) {
         for (ref_t each = party->first; each && guard; guard--) {
             membership_t *member = shm_membership_at(s, each);
             if (member == NULL) return SHM_CORRUPT;
-            if (!shm_out_name(out, 0, holder->name, shm_length(holder->length), member->local,
+            if (member->deadline > now &&
+                !shm_out_name(out, 0, holder->name, shm_length(holder->length), member->local,
                               shm_length(member->length)))
                 return SHM_NO_HEAP;
             each = member->newer;
@@ -372,7 +374,7 @@ static int shm_push_group(segment_t *s, const message_t *message, out_t *out, in
 }
 
 /* Whether a message waits for a channel, or it is a member of a group. */
-static int shm_exists(segment_t *s, text_t queue, text_t local) {
+static int shm_exists(segment_t *s, text_t queue, text_t local, uint64_t now) {
     channel_t *channel = shm_find_channel(s, queue);
     uint32_t guard = s->guard;
     for (ref_t ref = channel ? channel->first : 0; ref && guard; guard--) {
@@ -395,7 +397,8 @@ static int shm_exists(segment_t *s, text_t queue, text_t local) {
     for (ref_t ref = holder ? holder->parties : 0; ref && guard; guard--) {
         party_t *party = shm_party_at(s, ref);
         if (party == NULL) return 0;
-        if (shm_find_membership(s, party, local)) return 1;
+        membership_t *member = shm_find_membership(s, party, local);
+        if (member && member->deadline > now) return 1;
         ref = party->in_holder[1];
     }
     return 0;

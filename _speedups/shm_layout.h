@@ -34,7 +34,7 @@
 
 #define SHM_MAGIC UINT64_C(0x314d48534c4e4843) /* "CHNLSHM1" */
 /* Changes with any change of this file, and of what the other headers write. */
-#define SHM_VERSION 1
+#define SHM_VERSION 2
 
 #define SHM_UNIT 64u           /* bytes that a reference counts in */
 #define SHM_SLAB (64u << 10)   /* bytes of a slab, whose cells are all of one size */
@@ -48,6 +48,7 @@
 #define SHM_MAX_NAME 200u
 #define SHM_REMEMBERED 10000u  /* idle channels whose counts are kept */
 #define SHM_PASSING 1000u      /* the same for names that were made for one use */
+#define SHM_FORGOTTEN 1024u    /* counts of evictions of channels that were forgotten, by hash */
 #define SHM_LOCKS (INT64_C(1) << 40) /* where the bytes lie whose locks tell who is alive */
 #define SHM_TICK UINT64_C(1000000000) /* nanoseconds after which a sleeper looks after others */
 
@@ -284,6 +285,7 @@ typedef struct {
     ref_t woken_first, woken_last;
     ref_t notes;
     uint32_t notes_version;
+    uint32_t forgotten[SHM_FORGOTTEN]; /* committed */
 } header_t;
 
 /* One process's view of a segment. Its bounds are its own, so that no scribble moves them. */
@@ -339,6 +341,17 @@ static inline void shm_step(void) {}
 static inline void shm_copy(void *to, const void *from, size_t size) {
     shm_step();
     if (size) memcpy(to, from, size);
+}
+
+/* Have the system grant memory, in portions that signals leave the time for. */
+static int shm_grant(segment_t *s, uint64_t offset, uint64_t size) {
+    int error = 0;
+    for (uint64_t end = offset + size, portion; offset < end && !error; offset += portion) {
+        portion = end - offset < SHM_GROWTH ? end - offset : SHM_GROWTH;
+        do error = posix_fallocate(s->fd, (off_t)offset, (off_t)portion);
+        while (error == EINTR);
+    }
+    return error;
 }
 
 static inline uint64_t shm_now(void) {

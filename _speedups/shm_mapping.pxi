@@ -58,6 +58,10 @@ cdef class Mapping:
         shm_close(&self.s)
 
 
+class Moved(Exception):
+    """The bell of a sleeper belongs to a segment whose place another took: make a new one."""
+
+
 cdef class Sleeper:
     """A place to sleep in: a futex, or with ``bell`` a mark that the bell's owner finds.
 

@@ -100,13 +100,6 @@ static inline void shm_slab_link(segment_t *s, int arena, uint32_t list, uint32_
 
 /* Memory from the system and back */
 
-static inline int shm_grant(segment_t *s, uint64_t offset, uint64_t size) {
-    int error;
-    do error = posix_fallocate(s->fd, (off_t)offset, (off_t)size);
-    while (error == EINTR);
-    return error;
-}
-
 static inline void shm_punch(segment_t *s, uint64_t offset, uint64_t size) {
     /* Best effort: memory that stays is granted again later. */
     int ignored = fallocate(s->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)offset,

@@ -55,6 +55,11 @@ static void shm_idle_remove(segment_t *s, channel_t *channel) {
     PUT(channel->idle, 0);
 }
 
+/* Where the count of evictions of channels with this hash goes on when they are forgotten. */
+static inline uint32_t *shm_forgotten(segment_t *s, uint32_t hash) {
+    return &s->header->forgotten[hash % SHM_FORGOTTEN];
+}
+
 /* Forget the longest idle channel, counts and all. */
 static int shm_forget_oldest(segment_t *s, int passing) {
     ref_t oldest = s->header->idle[passing].oldest;
@@ -64,6 +69,8 @@ static int shm_forget_oldest(segment_t *s, int passing) {
         shm_fault(s);
         return 0;
     }
+    uint32_t *evictions = shm_forgotten(s, channel->hash);
+    if (channel->evictions > *evictions) COMMIT(*evictions, channel->evictions);
     shm_idle_remove(s, channel);
     if (channel->agenda) shm_heap_remove(s, SHM_MESSAGES, &channel->agenda);
     shm_index_remove(s, SHM_MESSAGES, channel);
@@ -105,6 +112,7 @@ static channel_t *shm_channel(segment_t *s, text_t name) {
     shm_step();
     memset((char *)channel + sizeof(cell_t), 0, offsetof(channel_t, name) - sizeof(cell_t));
     PUT(channel->hash, name.hash);
+    PUT(channel->evictions, *shm_forgotten(s, name.hash));
     PUT(channel->length, (uint16_t)name.length);
     PUT(channel->process, name.at[name.length - 1] == '!');
     PUT(channel->passing, memchr(name.at, '?', name.length) != NULL);

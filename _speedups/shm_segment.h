@@ -150,8 +150,8 @@ static int shm_create(segment_t *s, uint64_t message_memory, uint64_t group_memo
     s->fd = open(folder, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
     if (s->fd < 0) return errno;
     int error = fchmod(s->fd, 0600) || ftruncate(s->fd, (off_t)s->total) ? errno : 0;
-    if (!error) error = posix_fallocate(s->fd, 0, (off_t)s->fixed);
-    if (!error) error = posix_fallocate(s->fd, (off_t)s->total - 4096, 4096);
+    if (!error) error = shm_grant(s, 0, s->fixed);
+    if (!error) error = shm_grant(s, s->total - 4096, 4096);
     if (!error) error = shm_map(s);
     if (!error) error = shm_fill_header(s, message_memory, group_memory);
     if (!error) error = shm_publish(s);

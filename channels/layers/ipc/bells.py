@@ -45,6 +45,14 @@ class _LoopBell:
         self.bell.leave()
         self.loop.unwatch(self.bell.fileno(), self.bell.close)
 
+    def replaced(self) -> None:
+        """Close; who still waits is to look again, and so gets a place behind the new one."""
+        waiters = list(self._waiters.values())
+        self.close()
+        if not self.loop.is_closed():
+            for waiter in waiters:
+                waiter.notify()
+
     def _rung(self) -> None:
         self._notify(tend=False)
 
@@ -117,6 +125,6 @@ class Bells:
             for each in [each for each in list(self._bells) if each.is_closed() or each == loop]:
                 ended = self._bells.pop(each, None)
                 if ended is not None:  # no other thread, for a loop of its own, was quicker
-                    ended.close()
+                    ended.replaced()
             bell = self._bells[loop] = _LoopBell(self._bell_type(self._segment), loop)
         return bell

@@ -5,8 +5,8 @@ import hashlib
 import re
 import time
 import weakref
-from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, TypeVar
 
 from channels import _speedups, codec, names
 from channels.layers.base import BaseChannelLayer
@@ -23,6 +23,8 @@ __all__ = ["IPCChannelLayer"]
 #: Bytes of memory for messages, and for groups (1.x).
 MESSAGE_MEMORY = 100 * 1024 * 1024
 GROUP_MEMORY = 20 * 1024 * 1024
+
+_Result = TypeVar("_Result")
 
 #: Bytes by which memory grows, which is the least that either may be.
 _LEAST_MEMORY = 1024 * 1024
@@ -131,20 +133,28 @@ class IPCChannelLayer(BaseChannelLayer):
         packed: shm.Names = listening.packed  # type: ignore[attr-defined]
         if waiter is None:
             return self._segment.take_one(packed)
-        return self._segment.take_one(packed, self._bells.sleeper(waiter))
+        return self._registered(waiter, lambda each: self._segment.take_one(packed, each))
 
     def _take(self, listening: Listening, limit: int, waiter: Waiter | None = None) -> list[Stored]:
         packed: shm.Names = listening.packed  # type: ignore[attr-defined]
         if waiter is None:
             return self._segment.take_many(packed, limit)
-        return self._segment.take_many(packed, limit, self._bells.sleeper(waiter))
+        return self._registered(waiter, lambda each: self._segment.take_many(packed, limit, each))
 
     def _room(self, queue: str, waiter: Waiter | None = None) -> bool:
         if waiter is None:
             return self._segment.room(queue) is None
-        seconds = self._segment.room(queue, self._bells.sleeper(waiter))
+        seconds = self._registered(waiter, lambda each: self._segment.room(queue, each))
         waiter.look_again = None if seconds == float("inf") else seconds
         return seconds is None
+
+    def _registered(self, waiter: Waiter, request: "Callable[[shm.Sleeper], _Result]") -> _Result:
+        """A request with a waiter's sleeper: another one where the segment turns out removed."""
+        while True:
+            try:
+                return request(self._bells.sleeper(waiter))
+            except shm.Moved:
+                continue
 
     def _withdraw(self, waiter: Waiter) -> None:
         self._bells.release(waiter)

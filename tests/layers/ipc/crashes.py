@@ -1,8 +1,8 @@
 """Dies at every store of an operation, and looks at what another process finds afterwards.
 
-Run as a program of one thread, with the path of a test build of the extension: its children die at
-the store that they are told, and this process, their parent, is the one that recovers. Prints, for
-each scenario, how many stores were died at; exits with the first thing that is wrong.
+Run as a program of one thread, with the path of a test build of the extension and a number: its
+children die at every so manieth store, and this process, their parent, is the one that recovers.
+Prints, for each scenario, how many stores were died at; exits with the first thing that is wrong.
 """
 
 import importlib.machinery
@@ -14,7 +14,7 @@ import signal
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple
@@ -327,16 +327,11 @@ def told_to_look_again(world: World, scenario: Scenario, step: int) -> None:
         world.segment.push(*found)
 
 
-def stores(shm: ModuleType, scenario: Scenario) -> Iterator[int]:
-    """The numbers of the stores to die at; the caller ends it."""
-    return itertools.count(1, scenario.stride)
-
-
-def die_everywhere(shm: ModuleType, scenario: Scenario) -> int:
-    """Die at each store; returns how many there were."""
+def die_everywhere(shm: ModuleType, scenario: Scenario, first: int, every: int) -> int:
+    """Die at each store, or from the ``first`` on at every so manieth; returns at how many."""
     _, before = outcome(shm, Scenario(scenario.prepare, nothing_at_all), 0)
     _, after = outcome(shm, scenario, 0)
-    for number, step in enumerate(stores(shm, scenario)):
+    for number, step in enumerate(itertools.count(first, scenario.stride * every)):
         survived, found = outcome(shm, scenario, step)
         if survived:
             assert found == after
@@ -352,11 +347,13 @@ def nothing_at_all(world: World, segment: Any) -> None:
     """The act of those who only look at the preparation."""
 
 
-def die_while_recovering(shm: ModuleType, scenario: Scenario, step: int, first: int) -> int:
+def die_while_recovering(
+    shm: ModuleType, scenario: Scenario, step: int, first: int, every: int
+) -> int:
     """Die at a store, then at some of the stores of the recovery; returns at how many."""
     _, before = outcome(shm, Scenario(scenario.prepare, nothing_at_all), 0)
     _, after = outcome(shm, scenario, 0)
-    for number, recover_at in enumerate(itertools.count(first, 61)):
+    for number, recover_at in enumerate(itertools.count(first, 61 * every)):
         ended = outcome(shm, scenario, step, recover_at)
         if ended is None:
             return number
@@ -364,17 +361,17 @@ def die_while_recovering(shm: ModuleType, scenario: Scenario, step: int, first: 
     raise AssertionError("never reached")
 
 
-def main(path: str, recovering: bool) -> None:
+def main(path: str, every: int, recovering: bool) -> None:
     shm = load(path)
     died: dict[str, int] = {}
     for scenario in SCENARIOS:
         name = f"{scenario.act.__name__} ({scenario.prepare.__name__})"
         if not recovering:
-            died[name] = die_everywhere(shm, scenario)
+            died[name] = die_everywhere(shm, scenario, 1 + len(died) % min(every, 3), every)
         elif scenario.prepare in (some, late) and scenario.stride == 1:
-            died[name] = die_while_recovering(shm, scenario, 8, 1 + 4 * len(died))
+            died[name] = die_while_recovering(shm, scenario, 8, 1 + 4 * len(died), every)
     print(json.dumps(died))
 
 
 if __name__ == "__main__":
-    main(str(Path(sys.argv[1])), "--recovering" in sys.argv)
+    main(str(Path(sys.argv[1])), int(sys.argv[2]), "--recovering" in sys.argv)

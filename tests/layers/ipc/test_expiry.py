@@ -50,3 +50,32 @@ def test_a_message_that_expires_sooner_than_the_one_before_it(patient, hasty):
     assert patient.receive(["server.two!"])[0] == channel
 
     dead(patient, "group")
+
+
+def test_a_membership_that_ends_sooner_than_the_one_before_it():
+    """Processes may have different group expiries."""
+    with made_layer(group_expiry=1000) as patient:
+        hasty = IPCChannelLayer(patient.prefix, group_expiry=0.2)
+        patient.group_add("group", "server.one!a")
+        hasty.group_add("group", "server.one!b")
+
+        wait_until(lambda: patient.group_channels("group") == ["server.one!a"])
+
+        assert not patient._exists("server.one!b")
+        assert patient._exists("server.one!a")
+        hasty.close()
+
+
+def test_an_eviction_is_remembered_though_its_channel_is_forgotten():
+    with made_layer(expiry=0.05) as layer:
+        before = layer.generation("server.one!")
+        layer.send("server.one!a", {})
+        wait_until(lambda: layer.generation("server.one!") != before)
+        evicted = layer.generation("server.one!")
+
+        for number in range(10_001):
+            layer.send(f"channel.{number}", {})
+            layer.receive([f"channel.{number}"])
+
+        assert layer.channel_statistics("server.one!a")["messages_count"] == 0, "not forgotten"
+        assert layer.generation("server.one!") == evicted

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from channels.exceptions import SegmentRefused
+from channels.exceptions import LayerUnavailable, SegmentRefused
 from channels.layers.conformance.kit import Background
 from channels.layers.conformance.wakeups import WatchedThread
 from channels.layers.ipc import IPCChannelLayer
@@ -40,6 +40,18 @@ class Child:
 
     def succeeds(self) -> bool:
         return os.waitpid(self.pid, 0)[1] == 0
+
+    def stop(self, layer: IPCChannelLayer) -> None:
+        """Stop it, but not while it has the lock."""
+        while True:
+            os.kill(self.pid, signal.SIGSTOP)
+            os.waitpid(self.pid, os.WUNTRACED)
+            try:
+                readers(layer)
+            except LayerUnavailable:
+                os.kill(self.pid, signal.SIGCONT)
+            else:
+                return
 
     def kill(self) -> None:
         os.kill(self.pid, signal.SIGKILL)
@@ -133,8 +145,7 @@ def test_a_wake_up_passes_by_a_reader_that_was_stopped():
         wait_until(lambda: readers(layer) == 1)
         second = Background(layer.receive, ["one"], True)
         wait_until(lambda: readers(layer) == 2)
-        os.kill(first.pid, signal.SIGSTOP)
-        os.waitpid(first.pid, os.WUNTRACED)
+        first.stop(layer)
         layer.send("one", {"n": 1})
         assert second.result(10) == ("one", {"n": 1})
         os.kill(first.pid, signal.SIGCONT)
