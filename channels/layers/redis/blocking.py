@@ -47,12 +47,13 @@ class RedisWaits(RedisQueues):
     ) -> Stored | None:
         assert isinstance(listening, RedisListening)
         until = math.inf if deadline is None else deadline
+        is_sharded = len(listening.parts) > 1
         while token is self.interruption:
-            if len(listening.parts) > 1 or time.monotonic() >= until:
+            if is_sharded or (deadline is not None and time.monotonic() >= until):
                 stored = self._take_one(listening)
                 if stored is not None or time.monotonic() >= until:
                     return stored
-            if len(listening.parts) > 1:
+            if is_sharded:
                 found = self._pop_of_any(listening, until, token)
             else:
                 found = self._pop_of_one(listening, until, token)
@@ -61,7 +62,8 @@ class RedisWaits(RedisQueues):
             part, (key, entry) = found
             stored = self._accepted(part.shard, part.served(key), entry)
             if stored is not None:
-                listening.part_served(part)
+                if is_sharded:
+                    listening.part_served(part)
                 return stored
         return None
 

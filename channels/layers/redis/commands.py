@@ -85,14 +85,15 @@ class Commands:
             return None
         now = time.monotonic()
         given_up = self.blocked[shard] = now + BLOCK_SECONDS + connection.endpoint.timeout
+        left = (deadline if deadline < given_up else given_up) - now
         try:
             connection.write(frame)
         except LayerUnavailable as error:
             self._give_up(shard, error)
             return None
         # a negative time would mean: for ever
-        self._ready = self._poll.poll(max(0.0, min(deadline, given_up) - now) * 1000)
-        if len(self._ready) != 1 or self._shards.get(self._ready[0][0]) is not shard:
+        ready = self._ready = self._poll.poll(left * 1000 if left > 0 else 0)
+        if len(ready) != 1 or self._shards.get(ready[0][0]) is not shard:
             return None
         reply = self._reply(shard)
         if isinstance(reply, LayerUnavailable):

@@ -36,7 +36,7 @@ class Part:
 
     def pop(self) -> bytes:
         """BLPOP for one entry."""
-        return self._frame(0) or self._keep(
+        return self._frames.get((self._turn, 0)) or self._keep(
             0, resp.pack(("BLPOP", *self._in_turn(), BLOCK_SECONDS))
         )
 

@@ -32,6 +32,7 @@ _KEPT = 10_000
 
 #: The bit of an entry's first byte that says that senders wait for room.
 _WAITED_FOR = 0x80
+_MARKED = bytes([_WAITED_FOR])
 
 #: Offset of an entry's number of targets, behind version and deadline.
 PUSHED_FROM = 9
@@ -51,10 +52,11 @@ class Taken(NamedTuple):
     @classmethod
     def of(cls, queue: str, entry: bytes) -> "Taken":
         """Take an entry apart; raises ``InvalidStoredMessage``."""
-        waited_for = bool(entry and entry[0] & _WAITED_FOR)
+        waited_for = entry[:1] >= _MARKED
         if waited_for:
             entry = bytes([entry[0] ^ _WAITED_FOR]) + entry[1:]
-        return cls(queue, *codec.unpack_envelope(entry), waited_for)
+        deadline, targets, body = codec.unpack_envelope(entry)
+        return cls(queue, deadline, targets, body, waited_for)
 
     def packed(self, first: int = 0) -> bytes:
         """The entry as it was, without the targets before ``first``."""
@@ -255,14 +257,15 @@ class RedisQueues(SealedChannelLayer):
         taken = self._examined(queue, entry)
         if taken is None:
             return None
-        if taken.deadline <= shard.endpoint().now() and self._is_expired(shard, taken):
+        _, deadline, targets, body, waited_for = taken
+        if deadline <= shard.endpoint().now() and self._is_expired(shard, taken):
             return None
-        if single and len(taken.targets) > 1:
+        if single and len(targets) > 1:
             self._follow_up(shard, taken, self._return_frame(shard, queue, [taken.packed(1)]))
-            return queue, taken.targets[:1], taken.body
-        if taken.waited_for:
+            return queue, targets[:1], body
+        if waited_for:
             self._follow_up(shard, taken, self._freed_frame(shard, queue))
-        return queue, taken.targets, taken.body
+        return queue, targets, body
 
     def _examined(self, queue: str, entry: bytes) -> Taken | None:
         """An entry taken apart; None where it is damaged, which is counted."""
