@@ -30,13 +30,23 @@ class ExpiryConformance(Kit):
     @needs("statistics")
     def test_a_message_that_is_not_expired_is_received_behind_one_that_is(self) -> None:
         layer = self._short()
-        layer.send("one", {"n": 1})
-        self.eventually(
-            lambda: layer.channel_statistics("one")["messages_max_age"] > self.short_expiry * 0.6
-        )
-        layer.send("one", {"n": 2})
-        self.eventually(lambda: layer.channel_statistics("one")["messages_pending"] == 1)
-        assert layer.receive(["one"]) == ("one", {"n": 2})
+
+        def received() -> bool:
+            """Begins again where this process was so slow that more expired meanwhile."""
+            if self._pending(layer, "one") == 0:
+                layer.send("one", {"n": 1})
+            age = layer.channel_statistics("one")["messages_max_age"]
+            if age <= self.short_expiry * 0.6:
+                return False
+            layer.send("one", {"n": 2})
+            if self._pending(layer, "one") != 2:
+                return False
+            self.eventually(lambda: self._pending(layer, "one") != 2)
+            _, message = layer.receive(["one"])
+            assert message in (None, {"n": 2})
+            return message is not None
+
+        self.eventually(received)
 
     def test_expired_messages_make_room(self) -> None:
         layer = self._short()
