@@ -144,7 +144,8 @@ def test_connections_that_the_broker_closes_are_made_again(layers: Layers) -> No
     assert worker.generation() == generation
 
 
-def test_closed_connections_in_traffic_double_nothing(layers: Layers) -> None:
+@pytest.mark.parametrize("times", [1, pytest.param(6, marks=pytest.mark.slow)])
+def test_closed_connections_in_traffic_double_nothing(layers: Layers, times: int) -> None:
     """What was stored arrives once; what is lost was on its way to a receive, and is counted."""
     worker, server = layers.make(), layers.make()
     stopped = threading.Event()
@@ -175,7 +176,7 @@ def test_closed_connections_in_traffic_double_nothing(layers: Layers) -> None:
                 received.append(message["n"])
 
     threads = [Background(send), Background(receive)]
-    for _ in range(3):
+    for _ in range(times):
         count = len(stored)
         wait_until(lambda count=count: len(stored) > count + 50, PATIENCE)  # type: ignore[misc]
         layers.broker.control("close_all_connections", "a test")
