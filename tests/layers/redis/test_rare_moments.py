@@ -65,6 +65,29 @@ def test_who_waits_for_room_is_known_as_long_as_it_waits(layer, client):
     assert found == [True]
 
 
+def test_an_entry_that_is_put_back_wakes_who_began_to_wait_meanwhile(layer, client):
+    layer.send("one", {"n": 1})
+    entry = client.lindex(f"{layer.prefix}q:one", 0)  # as a reader took it before
+    found = []
+    thread = threading.Thread(target=lambda: found.append(layer.wait_for_room("one", 30)))
+    thread.start()
+    wait_until(lambda: client.hget(f"{layer.prefix}i:one", "w") == b"1")
+    client.delete(f"{layer.prefix}q:one")
+    layer._give_back(layer.topology.shards[0], "one", entry)
+    assert layer.receive(["one"]) == ("one", {"n": 1})
+    thread.join()
+    assert found == [True]
+
+
+def test_those_whose_tokens_mean_no_room_any_more_are_counted_again(layer, client):
+    layer.send("one", {"n": 1})
+    client.rpush(f"{layer.prefix}t:one", "", "")
+    shard = layer.topology.shards[0]
+    shard.call(layer._room_frame(shard, "one", True))
+    assert client.hget(f"{layer.prefix}i:one", "w") == b"3"
+    assert not client.exists(f"{layer.prefix}t:one")
+
+
 def test_a_failure_is_told_though_another_thread_found_the_shard_working(server, monkeypatch):
     layer = RedisChannelLayer(hosts=[server.url])
     (shard,) = layer.topology.shards
