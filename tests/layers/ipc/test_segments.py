@@ -161,20 +161,6 @@ def test_processes_that_start_at_once_make_one_segment(prefix):
     assert [os.waitpid(pid, 0)[1] for pid in children] == [0] * number
 
 
-def test_signals_do_not_keep_a_segment_from_being_made(prefix):
-    """Granting memory is interrupted by every signal; large tables take long."""
-    rung = []
-    before = signal.signal(signal.SIGALRM, lambda number, frame: rung.append(number))
-    try:
-        signal.setitimer(signal.ITIMER_REAL, 0.001, 0.001)
-        while len(rung) < 20:
-            IPCChannelLayer(prefix, message_memory=16 * 1024**3).close()
-            remove(prefix)
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
-
-
 def test_a_retired_segment_makes_way_though_it_kept_its_name(prefix):
     """Whoever removed it died between the mark and the removal: clients finish the work."""
     layer = IPCChannelLayer(prefix)
