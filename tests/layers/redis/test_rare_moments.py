@@ -74,6 +74,7 @@ def test_an_entry_that_is_put_back_wakes_who_began_to_wait_meanwhile(layer, clie
     wait_until(lambda: client.hget(f"{layer.prefix}i:one", "w") == b"1")
     client.delete(f"{layer.prefix}q:one")
     layer._give_back(layer.topology.shards[0], "one", entry)
+    assert client.lindex(f"{layer.prefix}q:one", 0)[0] & 0x80, "not marked"
     assert layer.receive(["one"]) == ("one", {"n": 1})
     thread.join()
     assert found == [True]
