@@ -240,6 +240,18 @@ def test_write_sends_before_the_application_goes_on(layer):
     assert [(m["content"], m["more_content"]) for m in rest] == [(b"returned", False)]
 
 
+def test_what_is_written_after_the_head_of_a_response_to_head_is_not_sent():
+    def application(environ, start_response):
+        write = start_response("200 OK", [])
+        write(b"one")
+        write(b"two")
+        return [b"three"]
+
+    (message,) = answer(application, method="HEAD")
+
+    assert (message["content"], message.get("more_content", False)) == (b"", False)
+
+
 def test_a_file_travels_in_whole_messages():
     def application(environ, start_response):
         start_response("200 OK", [])

@@ -137,7 +137,7 @@ class _Response:
         try:
             count = len(result) if isinstance(result, list | tuple) else None
             for number, data in enumerate(self._wanted(result), 1):
-                if data:
+                if data and not self._ended:
                     self._send(data, more=number != count)
             if not self._ended:
                 self._send(b"", more=False)
