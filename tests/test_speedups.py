@@ -33,6 +33,7 @@ LOGIC = (
 #: whose library loads Twisted by itself.
 KNOWS_TWISTED = (
     "channels.layers.conformance",
+    "channels.layers.rabbitmq.tls",
     "channels.layers.rabbitmq.twisted",
     "channels.layers.redis.twisted",
     "channels.layers.twisted",

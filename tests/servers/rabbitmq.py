@@ -84,6 +84,8 @@ class Broker:
     def pause(self) -> None:
         """Stop the node's process; ``resume`` lets it run again."""
         os.kill(self.pid, signal.SIGSTOP)
+        threads = Path(f"/proc/{self.pid}/task")  # of which each stops by itself
+        wait_until(lambda: all(_is_stopped(thread) for thread in threads.iterdir()))
 
     def resume(self) -> None:
         """Let a paused node run."""
@@ -166,3 +168,8 @@ class Broker:
             probe.settimeout(START)
             probe.sendall(b"AMQP\x00\x00\x09\x01")
             return probe.recv(1) == b"\x01"
+
+
+def _is_stopped(thread: Path) -> bool:
+    """Whether a thread, given by its folder in /proc, is stopped (proc(5))."""
+    return thread.joinpath("stat").read_text().rpartition(")")[2].split()[0] == "T"

@@ -46,6 +46,9 @@ class Link:
 
     def send(self, frame: bytes, answer: Answer) -> None:
         """Send a command now, or once there is a connection."""
+        if self._session.is_closed:
+            answer(self._session.closed_error())
+            return
         if self.stream is not None:
             self.stream.send(frame, answer)
             return
@@ -57,6 +60,7 @@ class Link:
     def _connected(self, result: Connection | Exception) -> None:
         self._connecting = False
         waiting, self._waiting = self._waiting, []
+        result = self._session.unless_closed(result)
         if isinstance(result, Exception):
             failure = self._session.failed(self._shard, result)
             for _, answer in waiting:
@@ -173,6 +177,8 @@ class Session:
         self._look: Cancellable | None = None
         #: The receives that wait.
         self.receives: dict[Receive, None] = {}
+        #: Whether its layer was closed; whoever still waits gets nothing, and nothing is opened.
+        self.is_closed = False
 
     # Commands
 
@@ -231,12 +237,16 @@ class Session:
 
     def blocking_stream(self, shard: Shard, answer: Callable[[Any], object]) -> None:
         """Call ``answer`` with an idle stream for a blocking command, or with a failure."""
+        if self.is_closed:
+            answer(self.closed_error())
+            return
         idle = self._idle.get(shard)
         if idle:
             answer(idle.pop())
             return
 
         def connected(result: Connection | Exception) -> None:
+            result = self.unless_closed(result)
             if isinstance(result, Exception):
                 answer(result)
                 return
@@ -269,12 +279,25 @@ class Session:
 
     def failed(self, shard: Shard, error: Exception) -> Exception:
         """Note a failure of a shard."""
-        if isinstance(error, LayerUnavailable):
+        if isinstance(error, LayerUnavailable) and not self.is_closed:
             shard.failed(error)
         return error
 
+    def unless_closed(self, result: Connection | Exception) -> Connection | Exception:
+        """``result``, a connection or why there is none; none for a session that was closed."""
+        if not self.is_closed or isinstance(result, Exception):
+            return result
+        result.close()
+        return self.closed_error()
+
+    @staticmethod
+    def closed_error() -> LayerUnavailable:
+        """What a closed session answers to everybody."""
+        return LayerUnavailable("the layer was closed while it was used; its next use opens it")
+
     def close(self) -> None:
-        """Close every stream."""
+        """Close every stream, and open none any more."""
+        self.is_closed = True
         if self._look is not None:
             self._look.cancel()
             self._look = None

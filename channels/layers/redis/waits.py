@@ -70,7 +70,8 @@ class Wait(Waiter):
     @property
     def _is_over(self) -> bool:
         """Whether nothing more is waited for."""
-        return self.is_cancelled or self._token is not self._layer.interruption
+        interrupted = self._token is not self._layer.interruption
+        return self.is_cancelled or interrupted or self._session.is_closed
 
     def _finished(self, result: Any) -> None:
         self._layer._blocked.pop(self, None)

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from twisted.internet.defer import CancelledError, Deferred, gatherResults
 
+from channels._speedups import resp
 from channels.exceptions import LayerUnavailable
 from channels.layers.conformance.asynchronous import TwistedConformance
 from channels.layers.redis import RedisChannelLayer, connection
@@ -155,3 +156,18 @@ def test_without_a_server_everything_fails_and_works_again_with_it(layer, server
     server.start()
     in_reactor(layer.send_twisted, "one", {"n": 1})
     assert in_reactor(layer.receive_twisted, ["one"]) == ("one", {"n": 1})
+
+
+def test_a_closed_layer_ends_its_receives_and_leaves_the_reactor_alone(layer, server):
+    waiting = []
+    in_reactor(lambda: waiting.append(layer.receive_twisted(["one"])))
+    wait_until(lambda: int(server.info("clients")["blocked_clients"]) == 1)
+    session = layer._reactor_session
+    layer.close()
+    wait_until(lambda: waiting[0].called)
+    assert waiting[0].result == (None, None)
+    outcome = []
+    in_reactor(session.call, layer.topology.shards[0], resp.pack(("PING",)), outcome.append)
+    assert "the layer was closed" in str(outcome[0])
+    assert not session._streams and session._look is None
+    assert in_reactor(layer.send_twisted, "one", {"n": 1}) is None  # opened anew
