@@ -80,8 +80,8 @@ def serves(daphne: Daphne) -> bool:
     try:
         with daphne.websocket() as socket:
             return echoes(socket)
-    except (InvalidHandshake, OSError, EOFError):
-        return False
+    except (ConnectionClosed, InvalidHandshake, OSError, EOFError):
+        return False  # it may just be shedding its sockets
 
 
 def is_shed(socket: ClientConnection) -> bool:

@@ -172,6 +172,7 @@ def test_threads_run_consumers_at_the_same_time(make_project):
     worker = fed_project(make_project, "task_together").start("runworker", "--threads", "3")
 
     wait_until(lambda: worker.output().count("together") == 3, timeout=30)
+    wait_until(lambda: worker.output().count("worker ready Worker") == 3, timeout=30)
     worker.signal(signal.SIGTERM)
 
     assert worker.wait() == 0
