@@ -3,11 +3,9 @@
 import asyncio
 import functools
 import importlib
-import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from typing import TYPE_CHECKING, Any
 
-from channels import codec
 from channels.layers.entries import Delivery, Received
 from channels.layers.redis.blocking import RedisWaits
 from channels.layers.redis.groups import RedisGroups
@@ -48,36 +46,6 @@ class RedisChannelLayer(RedisWaits, RedisGroups, RedisKnowledge):
     Raises ``ValueError`` for arguments out of range. What talks to a server raises
     ``LayerUnavailable`` where it does not answer, or refuses.
     """
-
-    def __init__(
-        self,
-        expiry: float = 60,
-        hosts: Collection[Any] | None = None,
-        prefix: str = "asgi:",
-        group_expiry: float = 86400,
-        capacity: int = 100,
-        channel_capacity: Mapping[str | re.Pattern[str], int] | None = None,
-        symmetric_encryption_keys: Collection[str | bytes] | None = None,
-        stats_prefix: str = "asgi-meta:",
-        connection_kwargs: Mapping[str, Any] | None = None,
-        *,
-        message_limit: int = codec.DEFAULT_LIMIT,
-        drop_rate: float = 0.0,
-    ) -> None:
-        super().__init__(
-            expiry,
-            hosts,
-            prefix,
-            group_expiry,
-            capacity,
-            channel_capacity,
-            symmetric_encryption_keys,
-            stats_prefix,
-            connection_kwargs,
-            message_limit=message_limit,
-            drop_rate=drop_rate,
-        )
-        self._start()
 
     def _start(self) -> None:
         self._start_waits()

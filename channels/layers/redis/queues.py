@@ -65,7 +65,7 @@ class Taken(NamedTuple):
 
 
 class RedisQueues(SealedChannelLayer):
-    """Sending, and receiving without waiting. See ``RedisChannelLayer`` for the arguments."""
+    """Sending, and receiving without waiting. ``RedisChannelLayer`` describes the arguments."""
 
     def __init__(
         self,
@@ -98,6 +98,10 @@ class RedisQueues(SealedChannelLayer):
         self._group_expiry_ms = max(1, round(group_expiry * 1000))
         self._pushes: dict[tuple[str, int, bool], bytes] = {}
         self._turns: dict[str, int] = {}
+        self._start()
+
+    def _start(self) -> None:
+        """Make what belongs to one process; called again in the child of a fork."""
 
     def _make_topology(
         self, hosts: Collection[Any] | None, connection_kwargs: Mapping[str, Any] | None
