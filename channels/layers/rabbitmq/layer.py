@@ -4,20 +4,20 @@ How the pieces lie on the broker is in ``docs/rabbitmq.md``.
 """
 
 import ast
-import importlib
 import re
 import sys
 import threading
 import time
 from collections.abc import Callable, Collection, Coroutine, Mapping
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 from urllib.parse import parse_qs, urlsplit
 
 from pika import URLParameters
 from pika.connection import Parameters
 
 from channels import codec
-from channels.layers.entries import Delivery, Received, Stored
+from channels.layers.entries import Stored
+from channels.layers.forms import OwnForms, load
 from channels.layers.rabbitmq.counts import Counts
 from channels.layers.rabbitmq.engine import Engine
 from channels.layers.rabbitmq.receiving import Request, Rests
@@ -27,9 +27,6 @@ from channels.layers.rabbitmq.topology import Topology
 from channels.layers.sealing import SealedChannelLayer
 from channels.layers.waiting import Listening, ThreadWaiter, Waiter
 
-if TYPE_CHECKING:
-    from twisted.internet.defer import Deferred
-
 __all__ = ["RabbitmqChannelLayer"]
 
 T = TypeVar("T")
@@ -37,11 +34,8 @@ T = TypeVar("T")
 #: Seconds within which the broker has to answer, unless the layer is told another number.
 TIMEOUT = 5.0
 
-#: Entries that one ``receive_deliveries_twisted`` takes at most.
-_DELIVERIES = 100
 
-
-class RabbitmqChannelLayer(SealedChannelLayer):
+class RabbitmqChannelLayer(OwnForms, SealedChannelLayer):
     """A layer over RabbitMQ 3.10 or later.
 
     ``url``: where the broker is, as in ``amqp://user:password@host:5672/vhost`` or ``amqps://``;
@@ -54,6 +48,9 @@ class RabbitmqChannelLayer(SealedChannelLayer):
     The other arguments are those of ``BaseChannelLayer``. Raises ``ValueError`` for arguments out
     of range.
     """
+
+    twisted_forms = "channels.layers.rabbitmq.twisted"
+    asyncio_forms = "channels.layers.rabbitmq.asyncio"
 
     def __init__(
         self,
@@ -127,7 +124,7 @@ class RabbitmqChannelLayer(SealedChannelLayer):
     def reactor_engine(self) -> Engine:
         """The engine in the reactor, made when it is first needed; in the reactor's thread."""
         if self._reactor_engine is None:
-            self._reactor_link = _twisted().ReactorLink()
+            self._reactor_link = load(self.twisted_forms).ReactorLink()
             self._reactor_engine = Engine(self, self._reactor_link)
         return self._reactor_engine
 
@@ -307,58 +304,6 @@ class RabbitmqChannelLayer(SealedChannelLayer):
         pending = sum(count for count, _ in depths.values())
         return self.counts.statistics(queue, pending, age)
 
-    # Twisted and asyncio, loaded when first used
-
-    def receive_twisted(self, channels: Collection[str]) -> "Deferred[Received]":
-        """See ``BaseChannelLayer.receive_twisted``."""
-        deferred: Deferred[Received] = _twisted().receive(self, channels)
-        return deferred
-
-    def receive_deliveries_twisted(self, channels: Collection[str]) -> "Deferred[list[Delivery]]":
-        """See ``BaseChannelLayer.receive_deliveries_twisted``."""
-        deferred: Deferred[list[Delivery]] = _twisted().receive_deliveries(
-            self, channels, _DELIVERIES
-        )
-        return deferred
-
-    def send_twisted(self, channel: str, message: dict[str, Any]) -> "Deferred[None]":
-        """See ``BaseChannelLayer.send_twisted``."""
-        deferred: Deferred[None] = _twisted().send(self, channel, message)
-        return deferred
-
-    def new_channel_twisted(self, pattern: str) -> "Deferred[str]":
-        """See ``BaseChannelLayer.new_channel_twisted``."""
-        deferred: Deferred[str] = _twisted().new_channel(self, pattern)
-        return deferred
-
-    def room_twisted(self, channel: str) -> "Deferred[None]":
-        """See ``BaseChannelLayer.room_twisted``."""
-        deferred: Deferred[None] = _twisted().room(self, channel)
-        return deferred
-
-    async def receive_async(self, channels: Collection[str]) -> Received:
-        """See ``BaseChannelLayer.receive_async``."""
-        received: Received = await _asyncio().receive(self, channels)
-        return received
-
-    async def receive_deliveries_async(self, channels: Collection[str]) -> list[Delivery]:
-        """See ``BaseChannelLayer.receive_deliveries_async``."""
-        found: list[Delivery] = await _asyncio().receive_deliveries(self, channels, _DELIVERIES)
-        return found
-
-    async def send_async(self, channel: str, message: dict[str, Any]) -> None:
-        """See ``BaseChannelLayer.send_async``."""
-        await _asyncio().send(self, channel, message)
-
-    async def new_channel_async(self, pattern: str) -> str:
-        """See ``BaseChannelLayer.new_channel_async``."""
-        name: str = await _asyncio().new_channel(self, pattern)
-        return name
-
-    async def room_async(self, channel: str) -> None:
-        """See ``BaseChannelLayer.room_async``."""
-        await _asyncio().room(self, channel)
-
     # What workers listen to
 
     def _announce(self, listener: str, channels: frozenset[str]) -> None:
@@ -374,14 +319,6 @@ class RabbitmqChannelLayer(SealedChannelLayer):
     def _is_listened_to(self, queue: str) -> bool:
         announced = self._knowing().listened()
         return not announced or any(queue in channels for channels in announced)
-
-
-def _twisted() -> Any:
-    return importlib.import_module("channels.layers.rabbitmq.twisted")
-
-
-def _asyncio() -> Any:
-    return importlib.import_module("channels.layers.rabbitmq.asyncio")
 
 
 def _in_reactor() -> bool:
