@@ -1,12 +1,13 @@
 """Normal channels through shared memory and the rest through RabbitMQ: what goes where."""
 
+import inspect
 import secrets
 from collections.abc import Iterator
 
 import pytest
 
 from channels import _speedups
-from channels.layers.rabbitmq import RabbitmqLocalChannelLayer
+from channels.layers.rabbitmq import RabbitmqChannelLayer, RabbitmqLocalChannelLayer
 from tests.layers.rabbitmq.brokers import broker
 
 pytestmark = [
@@ -46,4 +47,11 @@ def test_groups_are_remote(layers: list[RabbitmqLocalChannelLayer]) -> None:
 
 
 def test_both_parts_have_the_arguments(layers: list[RabbitmqLocalChannelLayer]) -> None:
-    assert layers[0].local.capacity == layers[0].remote.capacity == layers[0].capacity == 7
+    one = layers[0]
+    assert one.local.capacity == one.remote.capacity == one.capacity == 7
+    assert one.local.prefix == one.remote.prefix == one.prefix
+    assert "RabbitmqLocalChannelLayer(IPCChannelLayer(prefix=" in str(one)
+
+
+def test_the_signature_is_that_of_the_remote_layer() -> None:
+    assert inspect.signature(RabbitmqLocalChannelLayer) == inspect.signature(RabbitmqChannelLayer)

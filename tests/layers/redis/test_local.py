@@ -1,5 +1,6 @@
 """Shared memory and Redis as one layer: the conformance kit, and what goes where."""
 
+import inspect
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -66,6 +67,10 @@ def test_the_arguments_are_those_of_both(layer: RedisLocalChannelLayer) -> None:
     for part in (layer, layer.local, layer.remote):
         assert (part.expiry, part.group_expiry, part.capacity) == (5, 6, 7)
         assert [part.get_capacity(name) for name in ("many", "few.x", "few!x")] == [7, 2, 2]
+
+
+def test_the_signature_is_that_of_the_remote_layer() -> None:
+    assert inspect.signature(RedisLocalChannelLayer) == inspect.signature(RedisChannelLayer)
 
 
 def test_normal_channels_are_in_shared_memory(layer: RedisLocalChannelLayer) -> None:
