@@ -58,7 +58,7 @@ class Channel(_Address):
                 f"a message to channel {self.name!r} must be a dict, not {type(content).__name__}"
             )
         if not immediately and pending_message_store.active:
-            pending_message_store.append(self, content)
+            pending_message_store.append(self, content, is_plain=type(self) is Channel)
         else:
             self.channel_layer.send(self.name, content)
 

@@ -3,16 +3,21 @@
 Between ``consumer_started`` and ``consumer_finished`` a thread's sends are kept here; afterwards
 they go out in the order in which they were made, also when the consumer raised. Code outside a
 consumer never comes by. (Channels documentation, 1.0 Release Notes, Consumer Atomicity.)
+
+A worker has the last one held back for a moment, and hands it to its layer together with its next
+receive, which spares a round trip to a server.
 """
 
 import logging
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, Protocol
 
 from channels.signals import consumer_finished, consumer_started
 
-__all__ = ["PendingMessageStore", "Sender", "pending_message_store"]
+__all__ = ["Held", "PendingMessageStore", "Sender", "pending_message_store"]
 
 logger = logging.getLogger("django.channels")
 
@@ -30,6 +35,10 @@ class Sender(Protocol):
 
     def send(self, content: dict[str, Any], immediately: bool = False) -> None:
         """Send ``content``."""
+
+
+#: A message that waits for its worker's next receive, and who sends it.
+Held = tuple[Sender, dict[str, Any]]
 
 
 class PendingMessageStore:
@@ -60,14 +69,15 @@ class PendingMessageStore:
             self._local.stack = []
         self._local.stack.append([])
 
-    def append(self, sender: Sender, message: dict[str, Any]) -> None:
+    def append(self, sender: Sender, message: dict[str, Any], is_plain: bool = False) -> None:
         """Keep ``message`` as it is now for ``sender``.
 
-        Raises ``RuntimeError`` where no consumer runs.
+        ``is_plain``: sending it is one ``send`` of the layer to the sender's name, and nothing
+        else. Raises ``RuntimeError`` where no consumer runs.
         """
         if not self.active:
             raise RuntimeError("no consumer runs on this thread; send the message immediately")
-        self._local.stack[-1].append((sender, _snapshot(message, {})))
+        self._local.stack[-1].append((sender, _snapshot(message, {}), is_plain))
 
     def send_and_flush(self, **kwargs: Any) -> None:
         """Send what the innermost consumer has left; connected to ``consumer_finished``.
@@ -77,18 +87,61 @@ class PendingMessageStore:
         """
         if not self.active:
             return
+        messages = self._local.stack.pop()
+        if messages and not self._local.stack and self._is_for_worker(messages[-1]):
+            self._local.held = messages.pop()[:2]
         deadlines: dict[tuple[int, str], float] = {}
         errors: list[Exception] = []
-        for sender, message in self._local.stack.pop():
+        for sender, message, _ in messages:
             try:
                 self._send(sender, message, deadlines)
             except Exception as error:  # raised below, when the others have left
-                error.add_note(f"A consumer had sent this message to {sender!r}.")
-                errors.append(error)
+                errors.append(_noted(error, sender))
         for other in errors[1:]:
             logger.error("Cannot send a message of a finished consumer: %s", other, exc_info=other)
         if errors:
             raise errors[0]
+
+    @contextmanager
+    def holding(self, layer: Any) -> Iterator[None]:
+        """A context in which this thread, a worker of ``layer``, calls ``take_held`` and sends what
+        that gives, after each consumer.
+
+        For layers with ``send_and_receive``; with others nothing is held back.
+        """
+        self._local.worker_layer = layer if hasattr(layer, "send_and_receive") else None
+        try:
+            yield
+        finally:
+            self._local.worker_layer = None
+
+    def take_held(self) -> Held | None:
+        """The message that was held back on this thread, if one was; no longer held then."""
+        held: Held | None = getattr(self._local, "held", None)
+        if held is not None:
+            self._local.held = None
+        return held
+
+    def send_held(
+        self, sender: Sender, message: dict[str, Any], failure: Exception | None = None
+    ) -> None:
+        """Send a message that was held back, by itself.
+
+        ``failure``: what came of a first try. Only a full channel is tried again. Raises what
+        ``send_and_flush`` raises.
+        """
+        try:
+            if failure is not None and not isinstance(failure, sender.channel_layer.ChannelFull):
+                raise failure
+            self._send(sender, message, {})
+        except Exception as error:
+            _noted(error, sender)
+            raise
+
+    def _is_for_worker(self, pending: tuple[Sender, dict[str, Any], bool]) -> bool:
+        """Whether the worker of this thread may send a message with its next receive."""
+        layer = getattr(self._local, "worker_layer", None)
+        return layer is not None and pending[2] and pending[0].channel_layer is layer
 
     def _send(
         self, sender: Sender, message: dict[str, Any], deadlines: dict[tuple[int, str], float]
@@ -116,6 +169,12 @@ class PendingMessageStore:
             return bool(layer.wait_for_room(channel, timeout))
         time.sleep(min(self.retry_interval, timeout))  # nothing of such a layer would wake us
         return True
+
+
+def _noted(error: Exception, sender: Sender) -> Exception:
+    """``error`` with a note of what it was about."""
+    error.add_note(f"A consumer had sent this message to {sender!r}.")
+    return error
 
 
 def _snapshot(value: Any, made: dict[int, Any]) -> Any:

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 from channels import codec, names
 from channels.exceptions import ChannelFull, MessageTooLarge
 from channels.layers.capacity import check_capacity, compile_capacities, match_capacity
-from channels.layers.entries import Delivery, Extensions, Received
+from channels.layers.entries import Delivery, Exchanged, Extensions, Received
 from channels.layers.extensions import require_extension
 from channels.layers.reading import Reading
 from channels.layers.statistics import DropCounter
@@ -169,6 +169,30 @@ class BaseChannelLayer(Reading):
             if received is not None:
                 return received
         return None, None
+
+    def send_and_receive(
+        self,
+        channel: str,
+        message: dict[str, Any],
+        channels: Collection[str],
+        timeout: float | None = None,
+        *,
+        interruption: object | None = None,
+    ) -> Exchanged:
+        """Send ``message`` to ``channel``, then receive as ``receive`` does with ``block``.
+
+        For workers, whose consumer has ended: a layer with a server spares a round trip here. Where
+        the send fails, nothing more is waited for and its failure is returned, not raised, since a
+        message may have come before it was known. What is raised is a failure of the receive; the
+        send was done then.
+        """
+        self._listening(channels)
+        try:
+            self.send(channel, message)
+        except Exception as error:
+            return Exchanged(error, None, None)
+        received = self.receive(channels, True, timeout, interruption=interruption)
+        return Exchanged(None, *received)
 
     def receive_deliveries(self, channels: Collection[str]) -> list[Delivery]:
         """The entries that are there, each with all its targets; for interface servers.

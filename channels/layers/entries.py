@@ -2,7 +2,7 @@
 
 from typing import Any, NamedTuple
 
-__all__ = ["Delivery", "Extensions", "Received", "Stored"]
+__all__ = ["Delivery", "Exchanged", "Extensions", "Received", "Stored"]
 
 #: What a receive gives: full channel name and message, or twice None.
 Received = tuple[str, dict[str, Any]] | tuple[None, None]
@@ -24,6 +24,14 @@ class Delivery(NamedTuple):
     channel: str
     targets: tuple[str, ...]
     message: dict[str, Any]
+
+
+class Exchanged(NamedTuple):
+    """What ``send_and_receive`` gives: how the send failed, or None, and what was received."""
+
+    failure: Exception | None
+    channel: str | None
+    message: dict[str, Any] | None
 
 
 class Extensions(list[str]):

@@ -18,6 +18,7 @@ from channels.asgi import ChannelLayerWrapper
 from channels.exceptions import InvalidStoredMessage
 from channels.names import random_part
 from channels.outage import Backoff, FailureLog
+from channels.pending import Held, pending_message_store
 from channels.signals import worker_ready
 
 from .dispatch import Callback, Dispatcher
@@ -109,8 +110,10 @@ class Worker:
         with self.signals_taken_over():
             self._announce(channels)
             try:
-                self._work(channels)
+                with pending_message_store.holding(self.channel_layer):
+                    self._work(channels)
             finally:
+                self._send_held()
                 self._announce([])
 
     def stop(self) -> None:
@@ -179,10 +182,28 @@ class Worker:
         interruption = self.channel_layer.interruption
         if self.termed:
             return None, None
-        received: tuple[str | None, Any] = self.channel_layer.receive(
-            channels, block=True, timeout=timeout, interruption=interruption
+        layer = self.channel_layer
+        held = pending_message_store.take_held()
+        if held is None:
+            received: tuple[str | None, Any] = layer.receive(
+                channels, block=True, timeout=timeout, interruption=interruption
+            )
+            return received
+        failure, channel, content = layer.send_and_receive(
+            held[0].name, held[1], channels, timeout, interruption=interruption
         )
-        return received
+        if failure is not None:
+            self._send_held(held, failure)
+        return channel, content
+
+    def _send_held(self, held: Held | None = None, failure: Exception | None = None) -> None:
+        """Send what the last consumer has left, where no receive did."""
+        held = held or pending_message_store.take_held()
+        try:
+            if held is not None:
+                pending_message_store.send_held(*held, failure)
+        except Exception as error:
+            logger.error("Cannot send a message of a finished consumer: %s", error, exc_info=error)
 
     def _refresh_interval(self) -> float | None:
         """Seconds after which to announce again; None where the layer is this process's own."""

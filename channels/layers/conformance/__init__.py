@@ -21,6 +21,7 @@ from channels.layers.conformance.concurrency import ConcurrencyConformance
 from channels.layers.conformance.expiry import ExpiryConformance
 from channels.layers.conformance.flush import FlushConformance
 from channels.layers.conformance.groups import GroupConformance
+from channels.layers.conformance.joined import JoinedConformance
 from channels.layers.conformance.kit import Kit
 from channels.layers.conformance.messages import MessageConformance
 from channels.layers.conformance.queues import QueueConformance
@@ -39,6 +40,7 @@ class ChannelLayerConformance(
     FlushConformance,
     StatisticsConformance,
     BlockingConformance,
+    JoinedConformance,
     TwistedConformance,
     AsyncioConformance,
     ConcurrencyConformance,

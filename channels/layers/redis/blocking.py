@@ -45,18 +45,29 @@ class RedisWaits(RedisQueues):
     def _await_one(
         self, listening: Listening, deadline: float | None, token: object
     ) -> Stored | None:
+        return self._await(listening, deadline, token)
+
+    def _await(
+        self,
+        listening: Listening,
+        deadline: float | None,
+        token: object,
+        begun: Commands | None = None,
+    ) -> Stored | None:
+        """See ``_await_one``; ``begun`` has the pop of the only shard blocked already."""
         assert isinstance(listening, RedisListening)
         until = math.inf if deadline is None else deadline
         is_sharded = len(listening.parts) > 1
-        while token is self.interruption:
-            if is_sharded or (deadline is not None and time.monotonic() >= until):
+        while begun is not None or token is self.interruption:
+            if is_sharded or (begun is None and deadline is not None and time.monotonic() >= until):
                 stored = self._take_one(listening)
                 if stored is not None or time.monotonic() >= until:
                     return stored
             if is_sharded:
                 found = self._pop_of_any(listening, until, token)
             else:
-                found = self._pop_of_one(listening, until, token)
+                found = self._pop_of_one(listening, until, token, begun)
+                begun = None
             if found is None:
                 return None
             part, (key, entry) = found
@@ -68,16 +79,23 @@ class RedisWaits(RedisQueues):
         return None
 
     def _pop_of_one(
-        self, listening: RedisListening, deadline: float, token: object
+        self,
+        listening: RedisListening,
+        deadline: float,
+        token: object,
+        begun: Commands | None = None,
     ) -> tuple[Part, Sequence[bytes]] | None:
         """What ``_pop_of_any`` gives, for one shard, in as few steps as possible."""
         part = listening.parts[0]
-        commands = self._commands.pop() if self._commands else Commands()
+        commands = begun or (self._commands.pop() if self._commands else Commands())
         self._blocked[commands.wakeup] = None
         try:
             popped: Reply = None
             if token is self.interruption:
-                popped = commands.quick(part.shard, part.pop(), deadline)
+                if begun is None:
+                    popped = commands.quick(part.shard, part.pop(), deadline)
+                else:
+                    popped = commands.quick_reply(part.shard, deadline)
         except BaseException:
             self._blocked.pop(commands.wakeup, None)
             for shard, (key, entry) in commands.end():

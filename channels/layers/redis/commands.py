@@ -83,18 +83,49 @@ class Commands:
         connection = self._connections.get(shard)
         if connection is None or connection.endpoint is not shard.endpoint():
             return None
-        now = time.monotonic()
-        given_up = self.blocked[shard] = now + BLOCK_SECONDS + connection.endpoint.timeout
-        left = (deadline if deadline < given_up else given_up) - now
+        self.blocked[shard] = time.monotonic() + BLOCK_SECONDS + connection.endpoint.timeout
         try:
             connection.write(frame)
         except LayerUnavailable as error:
             self._give_up(shard, error)
             return None
-        # a negative time would mean: for ever
-        ready = self._ready = self._poll.poll(left * 1000 if left > 0 else 0)
-        if len(ready) != 1 or self._shards.get(ready[0][0]) is not shard:
-            return None
+        return self.quick_reply(shard, deadline)
+
+    def is_ready_for(self, shard: Shard) -> bool:
+        """Whether there is a connection to the shard that can be expected to work."""
+        connection = self._connections.get(shard)
+        return (
+            connection is not None
+            and connection.endpoint is shard.endpoint()
+            and connection.is_sound()
+        )
+
+    def join(self, shard: Shard, frame: bytes, blocking: bytes) -> Reply:
+        """Send a command, and in the same write the only blocking one; the reply to the first.
+
+        To be called where ``is_ready_for``. Raises ``LayerUnavailable``; none is blocked then.
+        """
+        connection = self._connections[shard]
+        self.blocked[shard] = time.monotonic() + BLOCK_SECONDS + connection.endpoint.timeout
+        try:
+            connection.write(frame + blocking)
+            return connection.read()
+        except BaseException as error:
+            if isinstance(error, LayerUnavailable):
+                shard.failed(error)
+            self._forget(shard)
+            raise
+
+    def quick_reply(self, shard: Shard, deadline: float) -> Reply:
+        """The reply to the only blocking command, which was sent; see ``quick``."""
+        if not self._connections[shard].has_buffered():
+            now = time.monotonic()
+            given_up = self.blocked[shard]
+            left = (deadline if deadline < given_up else given_up) - now
+            # a negative time would mean: for ever
+            ready = self._ready = self._poll.poll(left * 1000 if left > 0 else 0)
+            if len(ready) != 1 or self._shards.get(ready[0][0]) is not shard:
+                return None
         reply = self._reply(shard)
         if isinstance(reply, LayerUnavailable):
             shard.failed(reply)
@@ -128,7 +159,16 @@ class Commands:
     def wait(self, deadline: float) -> None:
         """Block until a reply comes, or an interruption, or ``deadline``."""
         left = min((deadline, *self.blocked.values())) - time.monotonic()
-        self._ready = self._poll.poll(math.ceil(left * 1000) if left > 0 else 0)
+        self._ready = self._polled(math.ceil(left * 1000) if left > 0 else 0)
+
+    def _polled(self, milliseconds: float) -> list[tuple[int, int]]:
+        """The descriptors that are ready; waits for one."""
+        buffered = [
+            (self._connections[shard].fileno(), select.POLLIN)
+            for shard in self.blocked
+            if self._connections[shard].has_buffered()
+        ]
+        return buffered or self._poll.poll(milliseconds)
 
     def replies(self) -> Iterator[tuple[Shard, Reply | LayerUnavailable]]:
         """The replies that are there, or why there will be none."""
@@ -178,7 +218,7 @@ class Commands:
         pause = 0.0
         while self.blocked:
             try:
-                self._ready = self._poll.poll(pause * 1000)
+                self._ready = self._polled(pause * 1000)
                 for shard, reply in self.replies() if self._ready else ():
                     if isinstance(reply, LayerUnavailable):
                         shard.failed(reply)

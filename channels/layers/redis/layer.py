@@ -3,15 +3,15 @@
 import asyncio
 
 from channels.layers.forms import OwnForms
-from channels.layers.redis.blocking import RedisWaits
 from channels.layers.redis.groups import RedisGroups
+from channels.layers.redis.joined import RedisJoined
 from channels.layers.redis.knowledge import RedisKnowledge
 from channels.layers.redis.session import Session
 
 __all__ = ["RedisChannelLayer"]
 
 
-class RedisChannelLayer(OwnForms, RedisWaits, RedisGroups, RedisKnowledge):
+class RedisChannelLayer(OwnForms, RedisJoined, RedisGroups, RedisKnowledge):
     """A layer over one Redis server, or several that share the channels.
 
     ``hosts``: the servers, as URLs (``redis://``, ``rediss://`` for TLS, ``unix://``), pairs of

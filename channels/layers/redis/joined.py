@@ -1,0 +1,111 @@
+"""A send and the blocking receive after it, in one write to the server.
+
+That is what a worker does after each consumer, and it spares a round trip, which costs more than
+all that is done for a message here. It takes one server, and a connection that is there already; in
+any other case the two are made one after the other.
+"""
+
+import time
+from collections.abc import Collection
+from typing import Any
+
+from channels import codec
+from channels._speedups import resp
+from channels.exceptions import LayerUnavailable
+from channels.layers.entries import Exchanged, Stored
+from channels.layers.redis.blocking import RedisWaits
+from channels.layers.redis.commands import Commands
+from channels.layers.redis.connection import Reply
+from channels.layers.redis.listening import RedisListening
+from channels.layers.redis.queues import PUSHED_FROM
+from channels.layers.redis.shards import NOTHING_DONE, Shard
+
+__all__ = ["RedisJoined"]
+
+
+class RedisJoined(RedisWaits):
+    """``send_and_receive`` in one round trip."""
+
+    def send_and_receive(
+        self,
+        channel: str,
+        message: dict[str, Any],
+        channels: Collection[str],
+        timeout: float | None = None,
+        *,
+        interruption: object | None = None,
+    ) -> Exchanged:
+        """See ``BaseChannelLayer.send_and_receive``."""
+        listening = self._listening(channels)
+        assert isinstance(listening, RedisListening)
+        token = interruption or self.interruption
+        if self.drop_rate or len(listening.parts) != 1 or token is not self.interruption:
+            return super().send_and_receive(channel, message, channels, timeout, interruption=token)
+        deadline = None if timeout is None else time.monotonic() + timeout
+        try:
+            queue, targets = self._address(channel)
+            entry = queue, targets, self._encode(message, queue)
+        except Exception as error:
+            return Exchanged(error, None, None)
+        failure, stored = self._exchange(entry, listening, deadline, token)
+        received = None
+        while stored is not None and (received := self._opened(stored)) is None:
+            stored = None if failure else self._await_one(listening, deadline, token)
+        return Exchanged(failure, *(received or (None, None)))
+
+    def _exchange(
+        self, entry: Stored, listening: RedisListening, deadline: float | None, token: object
+    ) -> tuple[Exception | None, Stored | None]:
+        """Push ``entry`` and take another one: why the first failed, and what the second gave."""
+        part = listening.parts[0]
+        commands = self._commands_ready_for(part.shard, entry[0])
+        if commands is None:
+            failure = self._push_failure(entry)
+            return failure, None if failure else self._await_one(listening, deadline, token)
+        try:
+            pushed = commands.join(part.shard, self._push_frame(part.shard, entry), part.pop())
+        except BaseException as error:
+            self._commands.append(commands)
+            if isinstance(error, LayerUnavailable):
+                return error, None
+            raise
+        if pushed == 1:
+            return None, self._await(listening, deadline, token, commands)
+        stored = None
+        for shard, (key, popped) in commands.end():
+            stored = self._accepted(shard, part.served(key), popped)
+        self._commands.append(commands)
+        failure = self._refused_push(part.shard, entry, pushed)
+        if failure is None and stored is None:
+            stored = self._await_one(listening, deadline, token)
+        return failure, stored
+
+    def _commands_ready_for(self, shard: Shard, queue: str) -> Commands | None:
+        """Idle commands with a connection to ``shard``, if it holds all of ``queue``."""
+        if self.topology.all_from(queue) != (shard,) or not self._commands:
+            return None
+        commands = self._commands.pop()
+        if commands.is_ready_for(shard):
+            return commands
+        self._commands.append(commands)
+        return None
+
+    def _push_frame(self, shard: Shard, entry: Stored) -> bytes:
+        queue, targets, body = entry
+        tail = codec.pack_envelope(body, 0, targets)[PUSHED_FROM:]
+        return resp.bulk(self._push_head(queue, shard, True), tail)
+
+    def _push_failure(self, entry: Stored) -> Exception | None:
+        """Push by itself; why it failed, or None."""
+        try:
+            return None if self._push(*entry) else self._refusal(entry[0])
+        except LayerUnavailable as error:
+            return error
+
+    def _refused_push(self, shard: Shard, entry: Stored, reply: Reply) -> Exception | None:
+        """Why a push failed that got ``reply``; None where another try was successful."""
+        if not isinstance(reply, resp.ReplyError):
+            return self._refusal(entry[0])
+        if str(reply).partition(" ")[0] in NOTHING_DONE:
+            return self._push_failure(entry)
+        return shard.endpoint().refused(reply)
