@@ -5,14 +5,13 @@ It is the counterpart of ``daphne.layers``. What is done with the messages is in
 
 import asyncio
 import logging
-import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Protocol
 
 from channels.layers.base import BaseChannelLayer
 from channels.layers.entries import Delivery
-from channels.layers.exchange import receive_once
+from channels.layers.exchange import receive_once, room_within
 from channels.names import split_name
 
 __all__ = ["LoopLayer", "NativeLayer", "ThreadedLayer", "adapt"]
@@ -21,9 +20,6 @@ logger = logging.getLogger("channels.interfaces")
 
 #: Threads for sends, which are short, and for waits for room, which are not.
 _SENDERS, _WAITERS = 8, 64
-
-#: Seconds after which a full channel of a layer that cannot tell is tried again.
-_ROOM_RETRY = 0.05
 
 #: Seconds that a thread waits for room at a time.
 _ROOM_SLICE = 1.0
@@ -163,16 +159,10 @@ class ThreadedLayer:
         waited = min(timeout, _ROOM_SLICE)
         try:
             async with asyncio.timeout(timeout):
-                while not await _in(self._waiters, self._wait_for_room, channel, waited):
+                while not await _in(self._waiters, room_within, self._layer, channel, waited):
                     pass
         except TimeoutError:
             return False
-        return True
-
-    def _wait_for_room(self, channel: str, timeout: float) -> bool:
-        if hasattr(self._layer, "wait_for_room"):
-            return bool(self._layer.wait_for_room(channel, timeout))
-        time.sleep(min(timeout, _ROOM_RETRY))  # it cannot tell, so that it is asked again
         return True
 
     async def generation(self, channel: str) -> str:

@@ -14,7 +14,7 @@ from typing import Any
 from channels.exceptions import ChannelFull
 from channels.layers.entries import Received
 
-__all__ = ["receive_once", "receive_within", "send_within"]
+__all__ = ["receive_once", "receive_within", "room_within", "send_within"]
 
 #: Seconds between two questions to a layer that cannot wait: a compromise between the delay of an
 #: answer and the load of asking; no layer of this package is asked this way.
@@ -82,15 +82,19 @@ def send_within(
         except full:
             now = time.monotonic()
             deadline = now + timeout if deadline is None else deadline
-            if now >= deadline or not _wait_for_room(layer, channel, deadline - now):
+            if now >= deadline or not room_within(layer, channel, deadline - now):
                 return False
         else:
             return True
 
 
-def _wait_for_room(layer: Any, channel: str, seconds: float) -> bool:
+def room_within(layer: Any, channel: str, timeout: float) -> bool:
+    """Wait until a send to ``channel`` may succeed; False after ``timeout`` seconds.
+
+    Of a layer that cannot tell it is True after a short time, so that the send is tried again.
+    """
     wait = getattr(layer, "wait_for_room", None)
     if wait is not None:
-        return bool(wait(channel, seconds))
-    time.sleep(min(seconds, _RETRY_INTERVAL))
+        return bool(wait(channel, timeout))
+    time.sleep(min(timeout, _RETRY_INTERVAL))
     return True
