@@ -4,14 +4,15 @@ uvicorn, granian and hypercorn run it in Daphne's place, in front of the same wo
 
     application = ASGIInterface(get_channel_layer())
 
-HTTP is in ``asgi3_http``, WebSocket in ``asgi3_websocket``; here is what belongs to the process.
+HTTP is in ``asgi3_http``, WebSocket in ``asgi3_websocket``, what they share in ``asgi3_exchange``;
+here is what belongs to the process.
 """
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
+from channels.interfaces.asgi3_exchange import Connection, Event, Receive, Send
 from channels.interfaces.asgi3_http import HTTPExchange
 from channels.interfaces.asgi3_websocket import WebSocketExchange
 from channels.interfaces.dispatch import Dispatch
@@ -21,10 +22,6 @@ from daphne.options import Options
 __all__ = ["ASGIInterface"]
 
 logger = logging.getLogger("channels.interfaces")
-
-Event = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Event]]
-Send = Callable[[Event], Awaitable[None]]
 
 #: Options of Daphne that mean something here; the others are about sockets, which the server has.
 _OPTIONS = frozenset(
@@ -72,11 +69,11 @@ class ASGIInterface:
 
     async def __call__(self, scope: Event, receive: Receive, send: Send) -> None:
         """Serve one connection, or the lifespan of the process (ASGI 3)."""
-        kind = scope["type"]
+        kind, connection = scope["type"], Connection(scope, receive, send)
         if kind == "http":
-            await HTTPExchange(self._running(), self.options, scope, receive, send).run()
+            await HTTPExchange(self._running(), self.options, connection).run()
         elif kind == "websocket":
-            await WebSocketExchange(self._running(), self.options, scope, receive, send).run()
+            await WebSocketExchange(self._running(), self.options, connection).run()
         elif kind == "lifespan":
             await self._live(receive, send)
         else:

@@ -6,12 +6,13 @@ either may come to its end first. What a response may be is in ``http``.
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
 from channels.exceptions import InvalidMessage, ResponseAborted
-from channels.interfaces.dispatch import ClientGone, Dispatch, LayerLost, Mailbox, TooSlow
+from channels.interfaces.asgi3_exchange import Connection, Event, Exchange
+from channels.interfaces.dispatch import ClientGone, Dispatch, LayerLost, TooSlow
 from channels.interfaces.http import (
     FULL,
     INVALID,
@@ -23,7 +24,6 @@ from channels.interfaces.http import (
     client_headers,
     http_version,
     is_push,
-    path_of,
     read_chunk,
     read_start,
     refusal_page,
@@ -45,8 +45,6 @@ __all__ = ["HTTPExchange"]
 
 logger = logging.getLogger("channels.interfaces")
 
-Event = MutableMapping[str, Any]
-
 #: A part of a body is passed on when it has this many bytes, or after this many seconds: fewer
 #: messages than reads, while the application need not wait for a full chunk.
 _WORTHWHILE, _LATE = 64 * 1024, 1.0
@@ -55,31 +53,16 @@ _WORTHWHILE, _LATE = 64 * 1024, 1.0
 _ROOM_WAIT = 60.0
 
 
-class HTTPExchange:
+class HTTPExchange(Exchange):
     """One request and its response."""
 
-    def __init__(
-        self,
-        dispatch: Dispatch,
-        options: Options,
-        scope: Event,
-        receive: Callable[[], Awaitable[Event]],
-        send: Callable[[Event], Awaitable[None]],
-    ) -> None:
-        self._dispatch = dispatch
-        self._options = options
-        self._scope = scope
-        self._receive = receive
-        self._send = send
-        self._path = path_of(scope)
-        self._mailbox: Mailbox = dispatch.open(options.response_write_limit)
-        self._clock = asyncio.get_running_loop().time
+    def __init__(self, dispatch: Dispatch, options: Options, connection: Connection) -> None:
+        super().__init__(dispatch, options, connection, options.response_write_limit)
         #: When the client or a worker was last heard of.
         self._active = self._clock()
         self._taken = 0
         #: The channel of the rest of the body, as long as somebody may wait for it.
         self._body_channel: str | None = None
-        self._reader: asyncio.Task[None] | None = None
         self._announced = self._started = self._finished = False
 
     async def run(self) -> None:
@@ -109,28 +92,15 @@ class HTTPExchange:
             await self._send(_start_event(start))
             await self._send(_body_event(start.content, False))
 
-    async def _end(self) -> None:
-        """Let go of everything, and tell the workers."""
-        try:
-            await self._stop_reading()
-        finally:  # servers may cancel a request more than once
-            self._let_go()
-
     def _let_go(self) -> None:
         if self._body_channel is not None:
             self._dispatch.post(self._body_channel, http_request_body_chunk(closed=True))
         if self._started and not self._finished:
             self._dispatch.tell(self._mailbox.reply_channel, closed=True)
-        self._dispatch.close(self._mailbox)
+        super()._let_go()
         if self._announced and self._dispatch.has_listener(HTTP_DISCONNECT):
             message = http_disconnect(self._mailbox.reply_channel, self._path)
             self._dispatch.post(HTTP_DISCONNECT, message)
-
-    async def _stop_reading(self) -> None:
-        reader, self._reader = self._reader, None
-        if reader is not None:
-            reader.cancel()
-            await asyncio.gather(reader, return_exceptions=True)
 
     # The request
 
@@ -287,7 +257,7 @@ class HTTPExchange:
                 return message
 
     async def _write(self, event: Event) -> None:
-        await self._mailbox.write(self._send(event), self._options.write_timeout)
+        await super()._write(event)
         self._active = self._clock()
 
     def _complain(self, error: InvalidMessage) -> None:

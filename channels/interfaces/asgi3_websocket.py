@@ -1,19 +1,17 @@
 """One WebSocket of an ASGI 3 server: connect, receive and disconnect, and the workers' replies.
 
 What replies mean is Daphne's (``daphne.protocol.replies``), and so are the close codes
-(``daphne.protocol.websocket``). One task reads the client, another writes to it; a mailbox tells
-the second of whatever ends the connection.
+(``daphne.protocol.websocket``).
 """
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, MutableMapping
 from contextlib import suppress
-from typing import Any
 
 from channels.exceptions import InvalidMessage, LayerUnavailable, MessageTooLarge
-from channels.interfaces.dispatch import ClientGone, Dispatch, LayerLost, Mail, Mailbox, TooSlow
-from channels.interfaces.http import client_headers, path_of, refusal_page, socket_address
+from channels.interfaces.asgi3_exchange import Connection, Event, Exchange
+from channels.interfaces.dispatch import ClientGone, Dispatch, LayerLost, Mail, TooSlow
+from channels.interfaces.http import client_headers, refusal_page, socket_address
 from channels.spec import (
     WEBSOCKET_CONNECT,
     WEBSOCKET_DISCONNECT,
@@ -30,8 +28,6 @@ __all__ = ["WebSocketExchange"]
 
 logger = logging.getLogger("channels.interfaces")
 
-Event = MutableMapping[str, Any]
-
 #: Where a delivery's shared dictionary keeps what its message means.
 _SHARED = "websocket.meaning"
 
@@ -47,31 +43,16 @@ class _Close(Exception):
         self.code, self.reason = code, reason
 
 
-class WebSocketExchange:
+class WebSocketExchange(Exchange):
     """One WebSocket connection."""
 
-    def __init__(
-        self,
-        dispatch: Dispatch,
-        options: Options,
-        scope: Event,
-        receive: Callable[[], Awaitable[Event]],
-        send: Callable[[Event], Awaitable[None]],
-    ) -> None:
-        self._dispatch = dispatch
-        self._options = options
-        self._scope = scope
-        self._receive = receive
-        self._send = send
-        self._path = path_of(scope)
-        self._mailbox: Mailbox = dispatch.open(options.websocket_write_limit)
-        self._clock = asyncio.get_running_loop().time
+    def __init__(self, dispatch: Dispatch, options: Options, connection: Connection) -> None:
+        super().__init__(dispatch, options, connection, options.websocket_write_limit)
         #: Frames that the layer took, or may have taken.
         self._order = 0
         #: The close code for the application.
         self._code = 1006
         self._connected = self._closing = False
-        self._reader: asyncio.Task[None] | None = None
 
     async def run(self) -> None:
         """Serve the connection to its end."""
@@ -99,25 +80,13 @@ class WebSocketExchange:
         else:
             await self._close(_Close(1012, "server restart"))
 
-    async def _end(self) -> None:
-        try:
-            await self._stop_reading()
-        finally:  # servers may cancel a connection more than once
-            self._let_go()
-
     def _let_go(self) -> None:
-        self._dispatch.close(self._mailbox)
+        super()._let_go()
         if self._connected:
             message = websocket_disconnect(
                 self._mailbox.reply_channel, self._path, self._order + 1, self._code
             )
             self._dispatch.post(WEBSOCKET_DISCONNECT, message)
-
-    async def _stop_reading(self) -> None:
-        reader, self._reader = self._reader, None
-        if reader is not None:
-            reader.cancel()
-            await asyncio.gather(reader, return_exceptions=True)
 
     # The handshake
 
@@ -274,9 +243,6 @@ class WebSocketExchange:
             await self._write({"type": "websocket.send", "bytes": data})
         if meaning.close is not None:
             raise _Close(meaning.close)
-
-    async def _write(self, event: Event) -> None:
-        await self._mailbox.write(self._send(event), self._options.write_timeout)
 
     async def _close(self, close: _Close) -> None:
         """Close from our side; the client's answer says with which code."""
