@@ -115,21 +115,26 @@ class Connection:
             reader.feed(self._buffer, 0, size)  # type: ignore[arg-type]  # takes any buffer
         return reply
 
-    def arrived(self) -> Reply:
-        """The next reply as far as it came without waiting; False where it is not complete.
+    def gather(self) -> None:
+        """Read what came, without waiting, for ``gathered``. For sockets that do not block.
 
-        For sockets that do not block.
+        One call of the system suffices: an event loop tells again of what is left in the socket.
+        Nobody tells of what TLS has taken out of it, so that is read to its end.
         """
-        reader = self._reader
-        while (reply := reader.gets()) is False:
+        while True:
             try:
                 size = self.sock.recv_into(self._buffer)
             except (BlockingIOError, ssl.SSLWantReadError):
-                return False
+                return
             if not size:
                 raise ConnectionResetError("the server closed the connection")
-            reader.feed(self._buffer, 0, size)  # type: ignore[arg-type]  # takes any buffer
-        return reply
+            self._reader.feed(self._buffer, 0, size)  # type: ignore[arg-type]  # takes any buffer
+            if not self.is_tls:
+                return
+
+    def gathered(self) -> Reply:
+        """The next reply of those that were read; False where it is not complete."""
+        return self._reader.gets()
 
     def has_buffered(self) -> bool:
         """Whether bytes are here already that polling the descriptor would not tell of."""

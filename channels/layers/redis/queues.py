@@ -19,7 +19,7 @@ from channels.layers.redis.shards import Shard, Topology
 from channels.layers.sealing import SealedChannelLayer
 from channels.layers.waiting import Listening, Waiter
 
-__all__ = ["PUSHED_FROM", "RedisQueues", "Taken"]
+__all__ = ["MARKED", "PUSHED_FROM", "RedisQueues", "Taken"]
 
 T = TypeVar("T")
 
@@ -32,7 +32,8 @@ _KEPT = 10_000
 
 #: The bit of an entry's first byte that says that senders wait for room.
 _WAITED_FOR = 0x80
-_MARKED = bytes([_WAITED_FOR])
+#: The least that such an entry begins with.
+MARKED = bytes([_WAITED_FOR])
 
 #: Offset of an entry's number of targets, behind version and deadline.
 PUSHED_FROM = 9
@@ -52,7 +53,7 @@ class Taken(NamedTuple):
     @classmethod
     def of(cls, queue: str, entry: bytes) -> "Taken":
         """Take an entry apart; raises ``InvalidStoredMessage``."""
-        waited_for = entry[:1] >= _MARKED
+        waited_for = entry[:1] >= MARKED
         if waited_for:
             entry = bytes([entry[0] ^ _WAITED_FOR]) + entry[1:]
         deadline, targets, body = codec.unpack_envelope(entry)

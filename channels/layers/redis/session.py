@@ -78,7 +78,11 @@ class Link:
 
 
 class Command:
-    """A command that blocks in the server, on a connection of its own."""
+    """A command that blocks in the server, on a connection of its own.
+
+    ``sent_on`` is the stream that has sent it already, where one has; whoever sent it passes the
+    reply to ``replied``.
+    """
 
     def __init__(
         self,
@@ -86,6 +90,7 @@ class Command:
         shard: Shard,
         frame: Callable[[Endpoint], bytes],
         changed: Callable[[], object],
+        sent_on: Stream | None = None,
     ) -> None:
         self.shard = shard
         #: None at the end of its time; ``LayerUnavailable`` where it failed.
@@ -93,10 +98,11 @@ class Command:
         self._session = session
         self._frame = frame
         self._changed = changed
-        self._stream: Stream | None = None
+        self._stream = sent_on
         self._timer: Cancellable | None = None
         self._is_ending = False
-        session.blocking_stream(shard, self._connected)
+        if sent_on is None:
+            session.blocking_stream(shard, self._connected)
 
     @property
     def is_over(self) -> bool:
@@ -120,9 +126,10 @@ class Command:
             self._session.idle(self.shard, result)
         else:
             self._stream = result
-            result.send(self._frame(result.connection.endpoint), self._replied)
+            result.send(self._frame(result.connection.endpoint), self.replied)
 
-    def _replied(self, reply: Reply) -> None:
+    def replied(self, reply: Reply) -> None:
+        """Take the reply to the command."""
         stream = self._stream
         assert stream is not None
         if isinstance(reply, resp.ReplyError):
@@ -240,9 +247,9 @@ class Session:
         if self.is_closed:
             answer(self.closed_error())
             return
-        idle = self._idle.get(shard)
-        if idle:
-            answer(idle.pop())
+        idle = self.idle_stream(shard)
+        if idle is not None:
+            answer(idle)
             return
 
         def connected(result: Connection | Exception) -> None:
@@ -255,6 +262,11 @@ class Session:
                 self._learn_generation(shard)  # the server may be another one, or empty
 
         self.loop.in_thread(shard.take, connected)
+
+    def idle_stream(self, shard: Shard) -> Stream | None:
+        """A stream for a blocking command, where there is one already."""
+        idle = self._idle.get(shard)
+        return idle.pop() if idle else None
 
     def idle(self, shard: Shard, stream: Stream) -> None:
         """Keep a stream for the next blocking command."""

@@ -126,19 +126,29 @@ class Stream:
 
     def readable(self) -> None:
         """Hand out the replies that are complete, and write what waited for them."""
-        answers = self._answers
+        failure: Exception | None = None
         try:
-            while self.is_open and (reply := self.connection.arrived()) is not False:
-                if not answers:
-                    raise ConnectionResetError("the server sent what nobody asked for")
-                answer = answers.popleft()
-                if answers:
-                    self.since = time.monotonic()
-                answer(reply)
+            self.connection.gather()
+        except OSError as error:
+            failure = error  # after the replies that came before
+        try:
+            self._hand_out()
         except (OSError, resp.ProtocolError) as error:
-            self.lose(error)
+            failure = error
+        if failure is not None:
+            self.lose(failure)
         if self._out and self.is_open and not self._is_stuck:
             self._write()
+
+    def _hand_out(self) -> None:
+        answers = self._answers
+        while self.is_open and (reply := self.connection.gathered()) is not False:
+            if not answers:
+                raise ConnectionResetError("the server sent what nobody asked for")
+            answer = answers.popleft()
+            if answers:
+                self.since = time.monotonic()
+            answer(reply)
 
     def lose(self, error: Exception) -> None:
         """Close it; the callbacks that wait get the failure."""

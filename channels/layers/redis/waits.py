@@ -6,16 +6,19 @@ or put back to the front of its queue.
 """
 
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from channels import codec
 from channels._speedups import resp
-from channels.exceptions import LayerUnavailable
+from channels.exceptions import InvalidStoredMessage, LayerUnavailable
 from channels.layers.entries import Stored
 from channels.layers.redis.connection import Endpoint, NotDone, Reply
 from channels.layers.redis.listening import BLOCK_SECONDS, Part, RedisListening
-from channels.layers.redis.queues import Taken
+from channels.layers.redis.queues import MARKED, Taken
 from channels.layers.redis.session import Command, Session
 from channels.layers.redis.shards import Shard
+from channels.layers.redis.streams import Stream
 from channels.layers.redis.tasks import Outcome, run
 from channels.layers.waiting import Waiter
 from channels.outage import Backoff
@@ -24,6 +27,10 @@ if TYPE_CHECKING:
     from channels.layers.redis.layer import RedisChannelLayer
 
 __all__ = ["Receive", "RoomWait"]
+
+#: What nobody awaits yet.
+_UNAWAITED: Outcome[None] = Outcome()
+_UNAWAITED.resolve(None)
 
 #: Seconds of the shortest pause before a connection is made again that broke in a wait.
 _FIRST_PAUSE = 0.05
@@ -42,7 +49,7 @@ class Wait(Waiter):
         #: Whether its result is to be thrown away, what it takes to be put back.
         self.is_cancelled = False
         self._token = self._layer.interruption
-        self._changed: Outcome[None] = Outcome()
+        self._changed = _UNAWAITED
         self._told: list[Outcome[Reply]] = []
 
     def start(self) -> None:
@@ -53,7 +60,7 @@ class Wait(Waiter):
     def cancel(self) -> None:
         """Give up. ``done`` is called once everything is put back."""
         self.is_cancelled = True
-        self._changed.resolve(None)
+        self.look()
 
     def notify(self) -> bool:
         """Have the loop look whether the wait was interrupted."""
@@ -131,7 +138,10 @@ class Receive(Wait):
     is the result where a flush or an interrupt woke it.
     """
 
-    __slots__ = ("_convert", "_empty", "_limit", "_listening", "_single")
+    __slots__ = (
+        *("_convert", "_direct", "_empty", "_limit"),
+        *("_listening", "_single", "_taken_over"),
+    )
 
     def __init__(
         self,
@@ -148,11 +158,92 @@ class Receive(Wait):
         self._single = limit is None
         self._convert = convert
         self._empty = empty
+        #: The stream of a pop that is waited for without a coroutine.
+        self._direct: Stream | None = None
+        #: That pop, once a coroutine has taken it over.
+        self._taken_over: Command | None = None
 
     def start(self) -> None:
-        """Begin."""
+        """Begin: with the pop alone where that is all that there is to do, which costs least.
+
+        A coroutine takes over whatever comes of it but messages to be handed out as they are.
+        """
         self._session.receives[self] = None
-        super().start()
+        stream = self._idle_stream()
+        if stream is None:
+            super().start()
+            return
+        self._layer._blocked[self] = None
+        self._direct = stream
+        stream.send(self._frame(self._listening.parts[0], stream.connection.endpoint), self._popped)
+        self.look()  # an interruption may have come before it was told of us
+
+    def _idle_stream(self) -> Stream | None:
+        """A stream that is there, where one pop serves."""
+        parts = self._listening.parts
+        if self._single or len(parts) > 1:
+            return None
+        return self._session.idle_stream(parts[0].shard)
+
+    def look(self) -> None:
+        """Look again."""
+        if self._direct is None:
+            super().look()
+        elif self._is_over:
+            self._take_over(self._direct)
+            run(self._all_of_it(), self._finished)
+
+    def _take_over(self, stream: Stream) -> Command:
+        self._direct = None
+        self._taken_over = self._command(self._listening.parts[0], stream)
+        return self._taken_over
+
+    def _popped(self, reply: Reply) -> None:
+        """The reply to the pop that ``start`` sent."""
+        if self._direct is None:
+            assert self._taken_over is not None
+            self._taken_over.replied(reply)
+            return
+        stored = self._simply_stored(reply)
+        if not stored:
+            self._take_over(self._direct).replied(reply)
+            run(self._all_of_it(), self._finished)
+            return
+        stream, self._direct = self._direct, None
+        shard = self._listening.parts[0].shard
+        shard.worked()
+        self._session.idle(shard, stream)
+        self._hand_out(stored)
+
+    def _simply_stored(self, reply: Reply) -> list[Stored] | None:
+        """The entries of a reply; None where there is anything to be done about it beside."""
+        if type(reply) is not list or type(reply[1]) is not list:
+            return None
+        part = self._listening.parts[0]
+        now = part.shard.endpoint().now()
+        stored = []
+        for entry in reply[1]:
+            if entry[:1] >= MARKED:
+                return None
+            try:
+                deadline, targets, body = codec.unpack_envelope(entry)
+            except InvalidStoredMessage:
+                return None
+            if deadline <= now:
+                return None
+            stored.append((part.queue_of(reply[0]), targets, body))
+        part.served(reply[0])
+        return stored
+
+    def _hand_out(self, stored: list[Stored]) -> None:
+        try:
+            result = self._convert(stored)
+        except Exception as error:
+            result = error
+        if result:
+            self._finished(result)
+        else:
+            run(self._all_of_it(), self._finished)
 
     def _finished(self, result: Any) -> None:
         self._session.receives.pop(self, None)
@@ -166,16 +257,15 @@ class Receive(Wait):
     def wake(self) -> None:
         """End it with nothing: the generation changed, which its owner has to see."""
         self._token = object()
-        self._changed.resolve(None)
+        self.look()
 
     async def _work(self) -> Any:
         refused_before = False
         delays = Backoff(_FIRST_PAUSE)
-        while not self._is_over:
-            parts = self._listening.parts
-            if len(parts) > 1:
-                parts = [part for part in parts if not part.shard.rest()] or parts
-            commands = [self._pop(part) for part in parts]
+        taken_over = self._taken_over
+        while taken_over or not self._is_over:
+            commands = [taken_over] if taken_over else self._pops()
+            taken_over = None
             await self._any_of(commands)
             found = [
                 (command.shard, *await self._more(command))
@@ -203,12 +293,19 @@ class Receive(Wait):
             await self._change()
         timer.cancel()
 
-    def _pop(self, part: Part) -> Command:
-        def frame(endpoint: Endpoint) -> bytes:
-            many = not self._single and endpoint.has_blmpop
-            return part.pop_many(self._limit) if many else part.pop()
+    def _pops(self) -> list[Command]:
+        parts = self._listening.parts
+        if len(parts) > 1:
+            parts = [part for part in parts if not part.shard.rest()] or parts
+        return [self._command(part) for part in parts]
 
-        return Command(self._session, part.shard, frame, self.look)
+    def _command(self, part: Part, sent_on: Stream | None = None) -> Command:
+        frame = partial(self._frame, part)
+        return Command(self._session, part.shard, frame, self.look, sent_on)
+
+    def _frame(self, part: Part, endpoint: Endpoint) -> bytes:
+        many = not self._single and endpoint.has_blmpop
+        return part.pop_many(self._limit) if many else part.pop()
 
     async def _more(self, command: Command) -> tuple[str, list[bytes]]:
         """Queue and entries of a reply; what else there is where only one could be popped."""

@@ -185,6 +185,18 @@ def test_what_blocks_is_woken_after_its_slot_moved(
     assert sorted(received) == [0, 1]
 
 
+def test_a_reactor_that_waits_for_deliveries_follows_the_slot(
+    layer: RedisClusterChannelLayer, moving: Callable[[str], Any]
+) -> None:
+    layer.send("serv!a", {"n": 0})
+    in_reactor(layer.receive_deliveries_twisted, ["serv!"])
+    waiting = Background(in_reactor, layer.receive_deliveries_twisted, ["serv!"])
+    wait_until(lambda: any(receive._direct for receive in layer._reactor_session.receives))
+    moving("serv!")
+    layer.send("serv!a", {"n": 1})
+    assert [delivery.message for delivery in waiting.result(20)] == [{"n": 1}]
+
+
 def test_commands_wait_while_a_slot_is_moving(layer: RedisClusterChannelLayer) -> None:
     """In the middle of a move the nodes serve no command with several keys."""
     cluster = lent_cluster()
