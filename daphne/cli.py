@@ -204,7 +204,7 @@ def load_layer(path: str) -> Any:
     itself go through as they are.
     """
     module_name, colon, attributes = path.partition(":")
-    if not (module_name and colon and attributes):
+    if not (module_name and colon and attributes) or path.startswith("."):
         raise _Failure(
             f"{path!r} does not name a channel layer; write module:attribute, for example "
             "mysite.asgi:channel_layer"

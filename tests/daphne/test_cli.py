@@ -223,6 +223,7 @@ def test_a_path_of_several_attributes(module):
     [
         ("project_asgi", "does not name a channel layer; write module:attribute"),
         (":layer", "does not name a channel layer"),
+        (".project_asgi:channel_layer", "does not name a channel layer"),
         ("project_asgi:", "does not name a channel layer"),
         ("no_such_module:layer", "there is no module 'no_such_module'"),
         ("project_asgi.sub:layer", "there is no module 'project_asgi.sub'"),

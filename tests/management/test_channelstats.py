@@ -89,7 +89,8 @@ def test_another_layer_is_chosen_by_its_alias():
 
 
 @pytest.mark.parametrize(
-    ("option", "value"), [("--interval", "0"), ("--interval", "inf"), ("--limit", "0")]
+    ("option", "value"),
+    [*(("--interval", value) for value in ("0", "inf", "nan", "1e10", "1e300")), ("--limit", "0")],
 )
 def test_options_that_cannot_work_are_refused(use, option, value):
     use(SharedLayer())

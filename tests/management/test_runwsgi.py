@@ -57,6 +57,8 @@ def test_an_application_is_found_by_its_path(name):
         (f"{__name__}:nothing", "is no WSGI application, but None"),
         ("hello", "'hello'"),
         (":hello", "':hello'"),
+        (".shop:hello", r"'\.shop:hello': .*name the module from the top"),
+        ("..shop.hello", r"'\.\.shop\.hello': .*name the module from the top"),
         (None, "WSGI_APPLICATION"),
     ],
 )

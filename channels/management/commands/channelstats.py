@@ -4,7 +4,6 @@ What is shown is in ``channels.management.statistics``; this command reads the o
 """
 
 import json
-import math
 import time
 from typing import Any
 
@@ -21,6 +20,9 @@ __all__ = ["Command"]
 
 # Terminal control: go to the first cell; clear the rest of the line; clear the rest of the screen.
 _HOME, _END_OF_LINE, _BELOW = "\x1b[H", "\x1b[K", "\x1b[J"
+
+#: Seconds between two looks at most; systems refuse waits of centuries.
+_LONGEST_INTERVAL = 86_400.0
 
 #: What clears the screen before the first table.
 _CLEAR = "\x1b[2J"
@@ -63,8 +65,12 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Look and print. Raises ``CommandError`` for options and layers that cannot work."""
-        if not 0 < options["interval"] < math.inf:
-            raise CommandError(f"--interval must be more than 0, not {options['interval']}.")
+        interval = options["interval"]
+        if not 0 < interval <= _LONGEST_INTERVAL:
+            raise CommandError(
+                "--interval must be more than 0 and at most "
+                f"{_LONGEST_INTERVAL:.0f} (a day), not {interval}."
+            )
         if options["limit"] < 1:
             raise CommandError(f"--limit must be 1 or more, not {options['limit']}.")
         self.layer = shared_layer(options["layer"])
@@ -76,7 +82,7 @@ class Command(BaseCommand):
         try:
             self._look(options)
             while not options["once"]:
-                time.sleep(options["interval"])
+                time.sleep(interval)
                 self._look(options)
         except KeyboardInterrupt:
             self.stdout.write("")  # after the terminal's ^C

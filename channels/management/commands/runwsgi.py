@@ -81,6 +81,11 @@ def load_application(path: str | None) -> WSGIApplication:
             "the settings."
         )
     module, _, names = path.partition(":") if ":" in path else path.rpartition(".")
+    if module.startswith("."):
+        raise CommandError(
+            f"Cannot load the application {path!r}: nothing says what it is relative to; name the "
+            "module from the top, as in shop.wsgi:application."
+        )
     try:
         found = importlib.import_module(module) if module else None
         for name in names.split("."):
