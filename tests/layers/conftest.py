@@ -1,5 +1,6 @@
-"""Lets failures inside the conformance kit tell their values."""
+"""Lets failures inside the conformance kit, and inside tests that backends share, tell their
+values."""
 
 import pytest
 
-pytest.register_assert_rewrite("channels.layers.conformance")
+pytest.register_assert_rewrite("channels.layers.conformance", "tests.layers.sealed")

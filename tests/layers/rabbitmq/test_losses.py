@@ -1,61 +1,27 @@
 """Nothing is lost or doubled while the broker is up: between processes, by count."""
 
-import subprocess
-import sys
-from array import array
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from channels.layers.rabbitmq import RabbitmqChannelLayer
 from tests.layers.rabbitmq.brokers import broker, fresh_layer
+from tests.layers.traffic import Process
 from tests.waiting import wait_until
 
 pytestmark = [pytest.mark.needs("rabbitmq-server"), pytest.mark.compiled_only]
 
-SCRIPT = Path(__file__).with_name("traffic.py")
 SENDERS = WORKERS = 4
-
-
-class Process:
-    """One process of ``traffic.py``."""
-
-    def __init__(self, role: str, layer: RabbitmqChannelLayer, *arguments: Any) -> None:
-        command = [sys.executable, str(SCRIPT), role, broker().url, layer.prefix]
-        self._process = subprocess.Popen([*command, *map(str, arguments)], stdout=subprocess.PIPE)
-        assert self._process.stdout is not None
-        self._output = self._process.stdout
-
-    def wait_until_ready(self) -> None:
-        assert self._output.readline() == b"ready\n"
-
-    def numbers(self) -> "array[int]":
-        """What it writes in the end, after SIGTERM."""
-        self._process.terminate()
-        output = self._output.read()
-        self.succeeds(60)
-        return array("I", output)
-
-    def succeeds(self, timeout: float) -> None:
-        assert self._process.wait(timeout) == 0
-
-    def is_alive(self) -> bool:
-        return self._process.poll() is None
-
-    def kill(self) -> None:
-        self._process.kill()
-        self._process.wait()
-        self._output.close()
 
 
 @contextmanager
 def processes(role: str, layer: RabbitmqChannelLayer, *each: tuple[Any, ...]) -> Iterator[Any]:
     """Processes, one with each of these arguments, that end with the block."""
-    started = [Process(role, layer, *arguments) for arguments in each]
+    arguments = {"url": broker().url, "prefix": layer.prefix, "expiry": 600, "timeout": 30.0}
+    started = [Process(role, layer, arguments, *numbers) for numbers in each]
     try:
         yield started
     finally:

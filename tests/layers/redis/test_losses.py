@@ -1,74 +1,40 @@
 """Nothing is lost or doubled while the servers are up: between processes, by count."""
 
 import itertools
-import json
-import subprocess
-import sys
 import threading
-from array import array
 from collections import Counter
-from pathlib import Path
 
 import pytest
 
 from channels.layers.redis import RedisChannelLayer
 from tests.layers.redis.lent import fresh_prefix, lent_servers
+from tests.layers.traffic import LISTENED, Process
 from tests.waiting import wait_until
 
-SCRIPT = Path(__file__).with_name("traffic.py")
 SENDERS = WORKERS = 4
-
-
-class Process:
-    """One process of ``traffic.py``."""
-
-    def __init__(self, *arguments):
-        self._process = subprocess.Popen(
-            [sys.executable, SCRIPT, *map(str, arguments)], stdout=subprocess.PIPE
-        )
-
-    def ready(self):
-        assert self._process.stdout.readline() == b"ready\n"
-        return self
-
-    def numbers(self):
-        """End it by SIGTERM; the messages that it received."""
-        self._process.terminate()
-        output = self._process.stdout.read()
-        assert self.wait(60)
-        return array("I", output)
-
-    def wait(self, timeout):
-        return self._process.wait(timeout) == 0
-
-    def is_alive(self):
-        return self._process.poll() is None
-
-    def kill(self):
-        self._process.kill()
-        self._process.wait()
-        self._process.stdout.close()
 
 
 def count_messages(servers, messages, restart_workers=False):
     """How often each of ``messages`` messages was received."""
-    hosts, prefix = lent_servers(servers), fresh_prefix()["prefix"]
-    arguments = json.dumps(hosts), prefix
-    layer = RedisChannelLayer(hosts=hosts, prefix=prefix, stats_prefix=f"{prefix}meta:")
+    arguments = {"hosts": lent_servers(servers), "expiry": 600, **fresh_prefix()}
+    layer = RedisChannelLayer(**arguments)
     received = Counter()
-    workers = [Process("work", *arguments) for _ in range(WORKERS)]
+    workers = [Process("work", layer, arguments) for _ in range(WORKERS)]
     share = messages // SENDERS
-    senders = [Process("send", *arguments, number * share, share) for number in range(SENDERS)]
+    senders = [
+        Process("send", layer, arguments, number * share, share) for number in range(SENDERS)
+    ]
     started = [*workers, *senders]
     try:
         for worker in workers:
-            worker.ready()
+            worker.wait_until_ready()
         while restart_workers and any(sender.is_alive() for sender in senders):
-            started.append(Process("work", *arguments))
-            workers.append(started[-1].ready())
+            workers.append(Process("work", layer, arguments))
+            started.append(workers[-1])
+            workers[-1].wait_until_ready()
             received.update(workers.pop(0).numbers())
         for sender in senders:
-            assert sender.wait(600)
+            sender.succeeds(600)
         wait_until(lambda: layer.global_statistics()["messages_pending"] == 0, 60)
         while workers:
             received.update(workers.pop().numbers())
@@ -82,8 +48,7 @@ def count_messages(servers, messages, restart_workers=False):
 
 def rest(layer):
     """What interrupted workers put back."""
-    listened = ["traffic.a", "traffic.b?x", "traffic.c!"]
-    while (received := layer.receive(listened))[1] is not None:
+    while (received := layer.receive(LISTENED))[1] is not None:
         yield received[1]
 
 
