@@ -6,34 +6,12 @@ import os
 import shutil
 import subprocess
 import sys
-import time
-from collections.abc import Callable
-from statistics import median
 
-#: A chat line as Daphne sends it.
-MESSAGE = {
-    "reply_channel": "daphne.response.0123456789abcdef!0123456789abcdef",
-    "path": "/chat/",
-    "order": 3,
-    "text": "x" * 64,
-    "bytes": None,
-}
-CHANNELS = ["http.request", "websocket.connect", "websocket.receive", "websocket.disconnect"]
+from traffic import CHANNELS, MESSAGE, ROUNDS, microseconds
 
-ROUNDS = 5
 OPERATIONS = 20_000
 #: Microseconds of CPU that a send and a receive may take (docs, cost budgets).
 BUDGET = 5.0
-
-
-def _microseconds(run: Callable[[], None], operations: int = OPERATIONS) -> float:
-    """CPU of each operation, the median of some rounds."""
-    figures = []
-    for _ in range(ROUNDS):
-        before = time.process_time()
-        run()
-        figures.append((time.process_time() - before) / operations * 1e6)
-    return median(figures)
 
 
 def _ours() -> float:
@@ -44,7 +22,7 @@ def _ours() -> float:
             layer.send("websocket.receive", MESSAGE)
             layer.receive(CHANNELS, True)
 
-    return _microseconds(run)
+    return microseconds(run, OPERATIONS)
 
 
 def _ours_beside(channels: int) -> float:
@@ -57,7 +35,7 @@ def _ours_beside(channels: int) -> float:
             layer.send("websocket.receive", MESSAGE)
             layer.receive(CHANNELS, True)
 
-    return _microseconds(run)
+    return microseconds(run, OPERATIONS)
 
 
 def _ours_group(members: int, sends: int = 20) -> float:
@@ -72,7 +50,7 @@ def _ours_group(members: int, sends: int = 20) -> float:
             while layer._deliveries(listening, None, 100):
                 pass
 
-    return _microseconds(run, sends * members)
+    return microseconds(run, sends * members)
 
 
 def _theirs() -> float:
@@ -83,7 +61,7 @@ def _theirs() -> float:
             await layer.send("websocket.receive", MESSAGE)
             await layer.receive("websocket.receive")
 
-    return _microseconds(lambda: asyncio.run(run()))
+    return microseconds(lambda: asyncio.run(run()), OPERATIONS)
 
 
 def _peer() -> float | None:

@@ -13,20 +13,11 @@ import signal
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from statistics import median, quantiles
+from statistics import quantiles
 from typing import Any, NamedTuple
 
-#: A chat line as Daphne sends it: 150 bytes when encoded.
-MESSAGE = {
-    "reply_channel": "daphne.response.0123456789abcdef!0123456789abcdef",
-    "path": "/chat/",
-    "order": 3,
-    "text": "x" * 64,
-    "bytes": None,
-}
-CHANNELS = ["http.request", "websocket.connect", "websocket.receive", "websocket.disconnect"]
+from traffic import CHANNELS, MESSAGE, ROUNDS, microseconds
 
-ROUNDS = 5
 MESSAGES = 100_000
 #: Messages whose latency is taken, and the seconds between them.
 PINGS = 1000
@@ -180,16 +171,6 @@ def _report_latency() -> None:
 # How cost grows
 
 
-def _microseconds(run: Callable[[], object], operations: int) -> float:
-    """CPU of each operation, the median of some rounds."""
-    figures = []
-    for _ in range(ROUNDS):
-        before = time.process_time()
-        run()
-        figures.append((time.process_time() - before) / operations * 1e6)
-    return median(figures)
-
-
 def _beside(number: int) -> float:
     """Send and receive while so many other channels hold a message."""
     with _layer() as layer:
@@ -201,7 +182,7 @@ def _beside(number: int) -> float:
                 layer.send("websocket.receive", MESSAGE)
                 layer.receive(CHANNELS, True)
 
-        return _microseconds(run, 5_000)
+        return microseconds(run, 5_000)
 
 
 def _listening(number: int) -> float:
@@ -215,7 +196,7 @@ def _listening(number: int) -> float:
                 layer.send(channels[each * 7 % number], MESSAGE)
                 layer.receive(channels, True)
 
-        return _microseconds(run, operations)
+        return microseconds(run, operations)
 
 
 def _group(number: int) -> float:
@@ -232,7 +213,7 @@ def _group(number: int) -> float:
                 while layer._deliveries(listening, None, 100):
                     pass
 
-        return _microseconds(run, sends * number)
+        return microseconds(run, sends * number)
 
 
 def _joining(number: int) -> float:
@@ -247,7 +228,7 @@ def _joining(number: int) -> float:
             for each in range(2_000):
                 layer.group_discard("everybody", f"daphne.response.y!{each}")
 
-        return _microseconds(run, 4_000)
+        return microseconds(run, 4_000)
 
 
 GROWTH: tuple[tuple[str, Callable[[int], float]], ...] = (

@@ -18,34 +18,19 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-#: A chat line as Daphne sends it.
-MESSAGE = {
-    "reply_channel": "daphne.response.0123456789abcdef!0123456789abcdef",
-    "path": "/chat/",
-    "order": 3,
-    "text": "x" * 64,
-    "bytes": None,
-}
-ROUNDS = 5
+from traffic import MESSAGE, ROUNDS, cpu_seconds
+
 #: Messages sent and received one after the other in a round, and before it.
 MESSAGES, WARM_UP = 3_000, 300
 #: Members of the group, all of one process, and messages to it.
 MEMBERS, GROUP_SENDS = 1_000, 20
-#: Clock ticks a second in /proc (proc(5)).
-TICKS = os.sysconf("SC_CLK_TCK")
-
-
-def _cpu_of(pid: int) -> float:
-    """Seconds of CPU that a process has used."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / TICKS
 
 
 def _measured(operations: int, broker: int, run: Callable[[], None]) -> dict[str, float]:
     """See ``_between``."""
-    before = time.process_time(), _cpu_of(broker), time.perf_counter()
+    before = time.process_time(), cpu_seconds(broker), time.perf_counter()
     run()
-    after = time.process_time(), _cpu_of(broker), time.perf_counter()
+    after = time.process_time(), cpu_seconds(broker), time.perf_counter()
     return _between(operations, before, after)
 
 
@@ -102,9 +87,9 @@ async def _theirs(url: str, broker: int) -> dict[str, dict[str, float]]:
 
 
 async def _measured_async(operations: int, broker: int, run: Callable[[], Any]) -> Any:
-    before = time.process_time(), _cpu_of(broker), time.perf_counter()
+    before = time.process_time(), cpu_seconds(broker), time.perf_counter()
     await run()
-    after = time.process_time(), _cpu_of(broker), time.perf_counter()
+    after = time.process_time(), cpu_seconds(broker), time.perf_counter()
     return _between(operations, before, after)
 
 

@@ -19,15 +19,7 @@ from contextlib import contextmanager
 from statistics import median
 from typing import Any, NamedTuple
 
-#: A chat line as Daphne sends it.
-MESSAGE = {
-    "reply_channel": "daphne.response.0123456789abcdef!0123456789abcdef",
-    "path": "/chat/",
-    "order": 3,
-    "text": "x" * 64,
-    "bytes": None,
-}
-CHANNELS = ["http.request", "websocket.connect", "websocket.receive", "websocket.disconnect"]
+from traffic import CHANNELS, MESSAGE, cpu_seconds
 
 ROUNDS = 3
 #: Messages of a round: of those that are quick, and of channels_redis, which is not.
@@ -63,9 +55,7 @@ class Server(NamedTuple):
 
     def cpu(self) -> float:
         """Seconds of CPU that it has used."""
-        with open(f"/proc/{self.pid}/stat", encoding="ascii") as file:
-            fields = file.read().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+        return cpu_seconds(self.pid)
 
 
 @contextmanager

@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
+from traffic import cpu_seconds
+
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from tests.servers.redis import RedisServer  # noqa: E402  (found by the line above)
@@ -21,9 +23,6 @@ from tests.servers.redis import RedisServer  # noqa: E402  (found by the line ab
 __all__ = ["PEER_PYTHON", "Contender", "Program", "Running", "available", "running"]
 
 APPS = Path(__file__).parent / "apps"
-
-#: Clock ticks a second in /proc (proc(5)).
-TICKS = os.sysconf("SC_CLK_TCK")
 
 #: The interpreter of the peers' virtual environment.
 PEER_PYTHON = os.environ.get("PEER_PYTHON", "")
@@ -100,7 +99,7 @@ class Running:
         """User and system time so far of the processes, with their descendants', by label."""
         seconds: dict[str, float] = {}
         for label, process in self.processes:
-            used = sum(_cpu_seconds(pid) for pid in _family(process))
+            used = sum(cpu_seconds(pid) for pid in _family(process))
             seconds[label] = seconds.get(label, 0.0) + used
         return seconds
 
@@ -115,11 +114,6 @@ def _family(pid: int) -> Iterator[int]:
         with suppress(FileNotFoundError):  # the thread ended meanwhile
             for child in (task / "children").read_text().split():
                 yield from _family(int(child))
-
-
-def _cpu_seconds(pid: int) -> float:
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / TICKS
 
 
 def _free_port() -> int:
