@@ -75,8 +75,9 @@ def open_segment(
 ) -> "shm.Segment":
     """The segment of ``prefix``; None for the memories takes what an existing one has.
 
-    Raises ``LayerNotInstalled`` and ``SegmentRefused``, also where there is none and ``create`` is
-    False.
+    Memories in bytes, ``expiry`` and ``lock_timeout`` in seconds; ``capacity_of`` gives the
+    capacity of a queue, and is needed for sending only. Raises ``LayerNotInstalled`` and
+    ``SegmentRefused``, also where there is none and ``create`` is False.
     """
     check_available()
     from channels._speedups import shm  # noqa: PLC0415  (may not be there)

@@ -7,10 +7,10 @@ import asyncio
 from collections.abc import Callable, Collection, Coroutine
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from channels.exceptions import LayerUnavailable
 from channels.layers.asyncio import AsyncWaiter
 from channels.layers.entries import Delivery, Received, Stored
-from channels.layers.rabbitmq.engine import Engine, guarded
+from channels.layers.rabbitmq.engine import Engine
+from channels.layers.rabbitmq.failures import guarded, no_answer
 from channels.layers.rabbitmq.receiving import Request
 from channels.layers.rabbitmq.replies import Reply, start
 from channels.layers.rabbitmq.rooms import Wait
@@ -124,7 +124,7 @@ async def _outcome(
     try:
         await asyncio.wait_for(waiter.woken.wait(), layer.timeout)
     except TimeoutError:
-        raise LayerUnavailable(f"RabbitMQ did not answer within {layer.timeout} s") from None
+        raise no_answer(layer.broker, layer.timeout) from None
     try:
         return outcome[0].result()
     except Exception as error:

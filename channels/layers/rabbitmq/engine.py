@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from pika import BasicProperties
 from pika.connection import Connection, Parameters
-from pika.exceptions import AMQPError
 
 from channels import codec, names
 from channels.exceptions import LayerUnavailable
 from channels.layers.entries import Stored
+from channels.layers.rabbitmq.failures import no_connection
 from channels.layers.rabbitmq.holdings import Holdings
 from channels.layers.rabbitmq.receiving import Receiving, Request
 from channels.layers.rabbitmq.replica import Replica
@@ -146,15 +146,12 @@ class Engine:
     def _failed(self, error: BaseException) -> None:
         if self._closed:
             return
-        self._log.failed("No connection to RabbitMQ: %r", error)
+        self._log.failed("No connection to %s: %r", self._layer.broker, error)
         if self._attempt % len(self._layer.parameters) == 0:
             self._error = error
             connected, self._connected = self._connected, Reply()
-            connected.fail(self._unavailable())
+            connected.fail(no_connection(self._layer.broker, error))
         self.call_later(self._backoff.next_delay(), self._connect)
-
-    def _unavailable(self) -> LayerUnavailable:
-        return LayerUnavailable(f"RabbitMQ cannot be reached: {self._error!r}")
 
     def close(self) -> None:
         """End the session and make no other."""
@@ -167,11 +164,11 @@ class Engine:
     async def ready(self) -> Session:
         """The session; raises ``LayerUnavailable`` where there was none lately."""
         if self._closed:
-            raise LayerUnavailable("the layer was closed")
+            raise LayerUnavailable("the layer was closed during a call; it may be called again")
         if self.session is not None:
             return self.session
         if self._error is not None:
-            raise self._unavailable()
+            raise no_connection(self._layer.broker, self._error)
         return await self._connected
 
     def failed(self, error: BaseException) -> None:
@@ -471,12 +468,3 @@ class Engine:
                 if got is not None:
                     oldest = max(oldest, time.time() - (got.until - self._layer.expiry))
         return oldest
-
-
-def guarded(error: BaseException) -> BaseException:
-    """``error`` as the layer's callers know it."""
-    if isinstance(error, AMQPError | ConnectionError) and not isinstance(error, LayerUnavailable):
-        unavailable = LayerUnavailable(f"the connection to RabbitMQ was lost: {error!r}")
-        unavailable.__cause__ = error
-        return unavailable
-    return error

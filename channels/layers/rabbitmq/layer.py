@@ -20,6 +20,7 @@ from channels.layers.entries import Stored
 from channels.layers.forms import OwnForms, load
 from channels.layers.rabbitmq.counts import Counts
 from channels.layers.rabbitmq.engine import Engine
+from channels.layers.rabbitmq.failures import broker_name
 from channels.layers.rabbitmq.receiving import Request, Rests
 from channels.layers.rabbitmq.rooms import Wait
 from channels.layers.rabbitmq.thread import EngineThread
@@ -79,6 +80,8 @@ class RabbitmqChannelLayer(OwnForms, SealedChannelLayer):
             raise ValueError(f"timeout must be a positive number of seconds, not {timeout!r}")
         self.timeout = timeout
         self.parameters = _parameters(url, timeout)
+        #: What errors call the broker.
+        self.broker = broker_name(self.parameters)
         self.prefix = prefix
         self.topology = Topology(prefix, expiry)
         self.rests = Rests()
@@ -100,7 +103,9 @@ class RabbitmqChannelLayer(OwnForms, SealedChannelLayer):
             with self._lock:
                 thread = self._thread
                 if thread is None:
-                    thread = EngineThread(lambda link: Engine(self, link), self.timeout)
+                    thread = EngineThread(
+                        lambda link: Engine(self, link), self.timeout, self.broker
+                    )
                     self._thread = thread
         return thread
 

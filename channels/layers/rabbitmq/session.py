@@ -251,7 +251,10 @@ class Session:
     ) -> bool:
         """Put a message into the queue of a channel; False where it is full."""
         if self._is_blocked:  # what is written now would lie here
-            raise LayerUnavailable("RabbitMQ takes nothing: it is short of memory or disk space")
+            raise LayerUnavailable(
+                "RabbitMQ takes nothing: it is short of memory or disk space; free some, or change "
+                "its limits (vm_memory_high_watermark, disk_free_limit)"
+            )
         for _ in range(_ATTEMPTS):
             if not self.is_declared(self.name(queue)):
                 await self.declare(queue, capacity)
@@ -262,7 +265,10 @@ class Session:
             # It was deleted: by hand, by a flush, or after an eviction that is known in a moment.
             self.forget(name)
             await self.journal.mark()
-        raise LayerUnavailable(f"the queue {name!r} is deleted again and again")
+        raise LayerUnavailable(
+            f"the queue {name!r} is deleted again and again; see who does so, such as a policy or "
+            "another project with the same prefix"
+        )
 
     async def count(self, name: str) -> tuple[int, int]:
         """How many messages wait in the broker's queue ``name``, and how many consumers do."""
@@ -325,7 +331,6 @@ class Session:
         return await self._get(name, got)
 
     async def _get(self, name: str, got: Callable[..., None]) -> Got | None:
-
         try:
             body = await self._gets.request(lambda channel, reply: channel.basic_get(name, got))
         except ChannelClosedByBroker as error:

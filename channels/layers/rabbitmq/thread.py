@@ -15,9 +15,9 @@ from typing import Any, TypeVar
 
 from pika.connection import Connection, Parameters
 
-from channels.exceptions import LayerUnavailable
 from channels.layers.rabbitmq.connection import LoopConnection
-from channels.layers.rabbitmq.engine import Engine, guarded
+from channels.layers.rabbitmq.engine import Engine
+from channels.layers.rabbitmq.failures import guarded, no_answer
 from channels.layers.rabbitmq.loop import Loop
 from channels.layers.rabbitmq.replies import Reply, start
 from channels.layers.waiting import ThreadWaiter
@@ -35,11 +35,14 @@ _FAREWELL = 1.0
 class EngineThread:
     """An engine in a thread of its own, which is a link at the same time.
 
-    ``timeout`` is the number of seconds within which the broker has to answer.
+    ``timeout`` is the number of seconds within which ``broker``, as errors call it, has to answer.
     """
 
-    def __init__(self, make_engine: Callable[["EngineThread"], Engine], timeout: float) -> None:
+    def __init__(
+        self, make_engine: Callable[["EngineThread"], Engine], timeout: float, broker: str
+    ) -> None:
         self._timeout = timeout
+        self._broker = broker
         self._hears, self._wakes = os.pipe()
         for descriptor in (self._hears, self._wakes):
             os.set_blocking(descriptor, False)
@@ -140,7 +143,7 @@ class EngineThread:
         try:
             waiter.wait(self._timeout)
             if not outcome or not outcome[0].settled:
-                raise LayerUnavailable(f"RabbitMQ did not answer within {self._timeout} s")
+                raise no_answer(self._broker, self._timeout)
         except BaseException:
             if unwanted is not None:
                 self.call(lambda: _pass_on(outcome[0], unwanted))

@@ -15,9 +15,9 @@ from twisted.internet.error import ConnectionDone, ConnectionLost
 from twisted.internet.protocol import Factory, Protocol
 from twisted.python.failure import Failure
 
-from channels.exceptions import LayerUnavailable
 from channels.layers.entries import Delivery, Received, Stored
-from channels.layers.rabbitmq.engine import Engine, guarded
+from channels.layers.rabbitmq.engine import Engine
+from channels.layers.rabbitmq.failures import guarded, no_answer
 from channels.layers.rabbitmq.layer import RabbitmqChannelLayer
 from channels.layers.rabbitmq.receiving import Request
 from channels.layers.rabbitmq.replies import Reply, start
@@ -255,7 +255,9 @@ def _deferred(layer: RabbitmqChannelLayer, coroutine: Coroutine[Any, Any, T]) ->
         _fire(deferred, reply)
         return deferred
     reactor: Any = importlib.import_module("twisted.internet.reactor")
-    late = reactor.callLater(layer.timeout, lambda: deferred.errback(_late(layer)))
+    late = reactor.callLater(
+        layer.timeout, lambda: deferred.errback(no_answer(layer.broker, layer.timeout))
+    )
 
     def settled() -> None:
         if late.active():
@@ -264,10 +266,6 @@ def _deferred(layer: RabbitmqChannelLayer, coroutine: Coroutine[Any, Any, T]) ->
 
     reply.when_settled(settled)
     return deferred
-
-
-def _late(layer: RabbitmqChannelLayer) -> LayerUnavailable:
-    return LayerUnavailable(f"RabbitMQ did not answer within {layer.timeout} s")
 
 
 def _fire(deferred: "Deferred[T]", reply: Reply[T]) -> None:

@@ -114,7 +114,9 @@ def test_a_broker_that_is_paused_makes_sends_fail_in_time(layers: Layers) -> Non
     layers.broker.pause()
     try:
         begin = time.monotonic()
-        with pytest.raises(LayerUnavailable, match=r"did not answer within 1\.0 s"):
+        with pytest.raises(
+            LayerUnavailable, match=r"RabbitMQ at .*:\d+ did not answer within 1 s; see"
+        ):
             server.send("one", {"n": 1})
         with pytest.raises(LayerUnavailable):
             in_reactor(server.send_twisted, "one", {"n": 1})
@@ -316,7 +318,9 @@ def test_nodes_of_a_cluster_are_tried_in_turn(layers: Layers) -> None:
 
 def test_a_broker_that_is_not_there_is_said_at_once() -> None:
     layer = RabbitmqChannelLayer("amqp://guest:guest@127.0.0.1:9/%2F")
-    with pytest.raises(LayerUnavailable, match="cannot be reached"):
+    with pytest.raises(
+        LayerUnavailable, match=r"RabbitMQ at .*:\d+ cannot be reached: .*; see whether"
+    ):
         layer.send("one", {})
     layer.close()
 
