@@ -6,10 +6,14 @@ store has its documented place here.
 
 import copy
 from collections.abc import ItemsView, KeysView, ValuesView
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from channels.channel import Channel
 from channels.pending import PendingMessageStore, pending_message_store
+
+if TYPE_CHECKING:
+    from django.contrib.auth.models import _AnyUser
+    from django.contrib.sessions.backends.base import SessionBase
 
 __all__ = ["Message", "PendingMessageStore", "pending_message_store"]
 
@@ -19,8 +23,13 @@ class Message:
 
     ``content`` is the dict that was received, ``channel`` the ``Channel`` that it came on,
     ``reply_channel`` the one that its sender listens to (None without), ``channel_layer`` the
-    layer. Decorators and consumers may set further attributes.
+    layer. Decorators and consumers may set further attributes; those of ``channels.sessions`` and
+    ``channels.auth`` are declared here.
     """
+
+    channel_session: "SessionBase"
+    http_session: "SessionBase | None"
+    user: "_AnyUser"
 
     def __init__(
         self, content: dict[str, Any], channel_name: str | None, channel_layer: Any

@@ -1,0 +1,229 @@
+"""One scope for each message: its sessions, kept once and saved in one place.
+
+Every decorator of ``channels.sessions`` and ``channels.auth`` enters the scope of its message. The
+outermost one that leaves it saves, whatever the order in which they stand; those inside find what
+the others have made. At the end of a socket the scope deletes its session.
+"""
+
+import contextlib
+import functools
+from collections.abc import Callable
+from types import TracebackType
+from typing import Any, ParamSpec, TypeVar
+
+from django.conf import settings
+
+from channels.exceptions import ChannelFull, ConsumeLater
+from channels.handler.request import AsgiRequest
+from channels.message import Message
+
+from .stores import BrowserSession, ChannelSession, session_for_key, session_for_reply_channel
+
+__all__ = ["SessionScope", "in_scope", "message_of", "session_scope"]
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+#: The attribute of a message that holds its scope while there is one.
+_ATTRIBUTE = "_session_scope"
+
+#: The keys of a message that a session's key is looked for in.
+_REQUEST_KEYS = ("path", "root_path", "query_string", "headers")
+
+_UNKNOWN: Any = object()
+
+
+class SessionScope:
+    """What the decorators around one consumer share; a context manager that may be nested.
+
+    On the way out of the outermost context both sessions are saved where they were changed, then
+    the functions of ``after_save`` are called in turn.
+    """
+
+    def __init__(self, message: Message) -> None:
+        self.message = message
+        #: Called after the save, unless that failed; for what others may only see afterwards.
+        self.after_save: list[Callable[[], object]] = []
+        #: The users that were loaded, by what their session says of them.
+        self.users: dict[Any, Any] = {}
+        self._channel_session: ChannelSession | None = None
+        self._http_session: BrowserSession | None = _UNKNOWN
+        self._depth = 0
+
+    # -- the sessions ---------------------------------------------------------------------------
+
+    def channel_session(self) -> ChannelSession:
+        """The session of the message's reply channel, which becomes ``message.channel_session``.
+
+        Raises ``ValueError`` for a message without one.
+        """
+        session = self._channel_session
+        if session is None:
+            if self.message.reply_channel is None:
+                raise ValueError(
+                    "channel_session needs a message with a reply_channel, which is what the "
+                    f"session belongs to; {self.message!r} has none"
+                )
+            session = session_for_reply_channel(self.message.reply_channel.name)
+            self._channel_session = session
+            self.message.channel_session = session
+        return session
+
+    def http_session(self) -> BrowserSession | None:
+        """The session that the request names, which becomes ``message.http_session``.
+
+        None where the message names none, or one that is not there. Raises ``ValueError`` for a
+        message that is no request.
+        """
+        if self._http_session is _UNKNOWN:
+            self.set_http_session(_session_key(self.message))
+        return self._http_session
+
+    def set_http_session(self, key: str | None) -> None:
+        """Take the session with that key as the request's."""
+        self._http_session = session_for_key(key) if key else None
+        self.message.http_session = self._http_session
+
+    def is_on(self, channel: str) -> bool:
+        """Whether the message came on that channel."""
+        return self.message.channel is not None and self.message.channel.name == channel
+
+    # -- the one place that saves ---------------------------------------------------------------
+
+    def __enter__(self) -> "SessionScope":
+        self._depth += 1
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._depth -= 1
+        if self._depth:
+            return
+        delattr(self.message, _ATTRIBUTE)
+        self._save(will_come_again=isinstance(error, ConsumeLater))
+        for function in self.after_save:
+            function()
+
+    def _save(self, will_come_again: bool) -> None:
+        http, channel = self._http_session, self._channel_session
+        if http is not _UNKNOWN and http is not None and http.modified:
+            http.save()
+        if channel is None:
+            return
+        if self.is_on("websocket.disconnect") and not will_come_again:
+            self._forget(channel)
+        else:
+            self._keep(channel)
+
+    def _keep(self, session: ChannelSession) -> None:
+        """Save; the row of a socket that has ended in the meantime does not stay."""
+        if session.modified:
+            session.save()
+        if session.created and self._has_ended():
+            session.delete()
+
+    def _forget(self, session: ChannelSession) -> None:
+        """Delete, and leave word for workers that still have a message of the socket."""
+        try:
+            self._mark_ended()
+        finally:
+            if session.stored is not False:
+                session.delete()
+
+    # -- the mark that an ended socket leaves ---------------------------------------------------
+    #
+    # It is a message that nobody reads. It expires with the latest messages that the socket can
+    # have had in the layer.
+
+    def _mark_ended(self) -> None:
+        layer = self.message.channel_layer
+        if layer is not None:
+            with contextlib.suppress(ChannelFull):  # there are such marks then
+                layer.send(self._mark, {"ended": True})
+
+    def _has_ended(self) -> bool:
+        layer = self.message.channel_layer
+        if layer is None:
+            return False
+        found, content = layer.receive([self._mark])
+        if found is None:
+            return False
+        # Put back before the row is deleted: while it was away, the row kept others from creating.
+        layer.send(self._mark, content)
+        return True
+
+    @property
+    def _mark(self) -> str:
+        return f"__ended__.{self.channel_session().own_key}?"
+
+
+def session_scope(message: Message) -> SessionScope:
+    """The scope of ``message``, to be entered by ``with``.
+
+    Around several consumers of one message it has them share its sessions: they are saved, or
+    deleted at a disconnect, when all are done.
+    """
+    scope: SessionScope | None = getattr(message, _ATTRIBUTE, None)
+    if scope is None:
+        scope = SessionScope(message)
+        setattr(message, _ATTRIBUTE, scope)
+    return scope
+
+
+def in_scope(
+    func: Callable[P, R], prepare: Callable[[SessionScope], object], name: str
+) -> Callable[P, R]:
+    """The consumer ``func`` within the scope of its message, after ``prepare`` was called with it.
+
+    ``name`` is what errors call the decorator. The message is the first or, for methods, the second
+    positional argument.
+    """
+
+    @functools.wraps(func)
+    def inner(*args: P.args, **kwargs: P.kwargs) -> R:
+        with session_scope(message_of(args, name)) as scope:
+            prepare(scope)
+            return func(*args, **kwargs)
+
+    return inner
+
+
+def message_of(args: tuple[Any, ...], name: str) -> Message:
+    """The message among the positional arguments of a consumer. Raises ``ValueError``."""
+    for argument in args[:2]:
+        if isinstance(argument, Message):
+            return argument
+    raise ValueError(
+        f"{name} called without Message instance: the message has to be the first positional "
+        "argument of the consumer, or the second one of a method"
+    )
+
+
+def _session_key(message: Message) -> str | None:
+    """The key in the parameter ``session_key``, else in the session cookie."""
+    content = message.content
+    if "cookies" in content or "get" in content:
+        parameter = (content.get("get") or {}).get("session_key")
+        if isinstance(parameter, (list, tuple)):
+            parameter = parameter[-1] if parameter else None
+        cookies = content.get("cookies") or {}
+        key: str | None = parameter or cookies.get(settings.SESSION_COOKIE_NAME)
+        return key
+    request = _request_of(message)
+    return request.GET.get("session_key") or request.COOKIES.get(settings.SESSION_COOKIE_NAME)
+
+
+def _request_of(message: Message) -> AsgiRequest:
+    """The part of a request in which clients send cookies and parameters."""
+    found = {key: message.content[key] for key in _REQUEST_KEYS if key in message.content}
+    try:
+        return AsgiRequest(Message({**found, "method": "FAKE"}, None, None))
+    except (ValueError, TypeError, AttributeError) as error:
+        raise ValueError(
+            f"Cannot parse HTTP message {message!r}: {error}. http_session reads requests and "
+            "websocket.connect messages, or any message with 'cookies' or 'get'"
+        ) from error

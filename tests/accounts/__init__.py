@@ -1,0 +1,1 @@
+"""A Django app with user models for tests."""

@@ -1,0 +1,37 @@
+"""A database with tables for these tests; each leaves it as it was."""
+
+from collections.abc import Iterator
+
+import pytest
+from django.core.cache import cache
+from django.db import transaction
+from django.test import override_settings
+
+from tests.databases import made_databases
+
+#: The engines that store on the server.
+ENGINES = ("db", "cached_db", "cache", "file")
+
+
+@pytest.fixture(scope="package")
+def tables() -> Iterator[None]:
+    with made_databases():
+        yield
+
+
+@pytest.fixture
+def database(tables: None) -> Iterator[None]:
+    """The database, in a transaction that is rolled back."""
+    cache.clear()
+    with transaction.atomic():
+        yield
+        transaction.set_rollback(True)
+    cache.clear()
+
+
+@pytest.fixture(params=ENGINES)
+def engine(request: pytest.FixtureRequest, database: None, tmp_path) -> Iterator[str]:
+    """Each engine in turn, by the last part of its name."""
+    path = f"django.contrib.sessions.backends.{request.param}"
+    with override_settings(SESSION_ENGINE=path, SESSION_FILE_PATH=str(tmp_path)):
+        yield request.param
