@@ -14,12 +14,11 @@ from django.apps import apps
 from django.conf import settings
 from django.core import mail
 from django.core.exceptions import ImproperlyConfigured
-from django.utils.module_loading import import_string
 
 from channels import DEFAULT_CHANNEL_LAYER
 from channels.exceptions import InvalidChannelLayerError, LayerNotInstalled
 from channels.layers.extensions import require_extension
-from channels.routing import Router
+from channels.routing import Router, import_dotted
 
 __all__ = [
     "BACKEND_ALIASES",
@@ -239,7 +238,7 @@ def import_backend(name: str, path: Any) -> Any:
         )
     target = BACKEND_ALIASES.get(path, path)
     try:
-        backend = import_string(target)
+        backend = import_dotted(target)
     except ImportError as error:
         shown = repr(path) if path == target else f"{path!r} (now {target!r})"
         raise InvalidChannelLayerError(

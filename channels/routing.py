@@ -24,6 +24,7 @@ __all__ = [
     "Router",
     "connect_consumer",
     "consumer_name",
+    "import_dotted",
     "include",
     "null_consumer",
     "route",
@@ -185,7 +186,7 @@ class Router:
         """
         if isinstance(routing, str):
             try:
-                return cls.resolve_routing(import_string(routing))
+                return cls.resolve_routing(import_dotted(routing))
             except ImportError as error:
                 raise ImproperlyConfigured(f"Cannot import routing {routing!r}: {error}") from error
         if isinstance(routing, Mapping):
@@ -242,10 +243,17 @@ def _checked_entry(entry: Any) -> Any:
     )
 
 
+def import_dotted(path: str) -> Any:
+    """What the dotted path names; raises ``ImportError``, for a relative path as well."""
+    if path.startswith("."):
+        raise ImportError("it is relative, and nothing says to what; begin with the top package")
+    return import_string(path)
+
+
 def _import_consumer(consumer: Any) -> Any:
     if isinstance(consumer, str):
         try:
-            consumer = import_string(consumer)
+            consumer = import_dotted(consumer)
         except ImportError as error:
             raise ImproperlyConfigured(f"Cannot import consumer {consumer!r}: {error}") from error
     if not callable(consumer):

@@ -218,6 +218,7 @@ def test_an_alias_whose_class_is_missing_is_named_with_both(
         ({"ROUTING": None}, r"CHANNEL_LAYERS\['default'\] has no ROUTING"),
         ({"BACKEND": "no.such.Layer"}, "cannot import BACKEND 'no.such.Layer'.*'default'"),
         ({"BACKEND": "channels.layers.NoLayer"}, "cannot import BACKEND 'channels.layers.NoL"),
+        ({"BACKEND": ".layers.Layer"}, r"cannot import BACKEND '\.layers\.Layer'.*it is relative"),
         ({"BACKEND": 5}, "BACKEND .*must be a dotted path in a str, not 5"),
         ({"BACKEND": ""}, "cannot import BACKEND ''"),
         ({"BACKEND": "channels.DEFAULT_CHANNEL_LAYER"}, "is no class, but 'default'"),

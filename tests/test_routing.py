@@ -145,6 +145,7 @@ def test_a_class_based_consumer_names_its_channels() -> None:
         ("no.such.module.consumer", "Cannot import consumer 'no.such.module.consumer'"),
         ("channels.routing.no_such_name", "Cannot import consumer 'channels.routing.no_such_name'"),
         ("nodots", "Cannot import consumer 'nodots'"),
+        (".consumers.echo", "Cannot import consumer '.consumers.echo': it is relative"),
         (5, "consumer 5 is not callable"),
         (None, "consumer None is not callable"),
         ("channels.DEFAULT_CHANNEL_LAYER", "consumer 'default' is not callable"),
@@ -216,6 +217,7 @@ def test_a_dict_may_name_consumers_by_their_path() -> None:
     ("wrong", "text"),
     [
         ("no.such.routing", "Cannot import routing 'no.such.routing'"),
+        (".such.routing", "Cannot import routing '.such.routing': it is relative"),
         ("tests.routing.missing", "Cannot import routing 'tests.routing.missing'"),
         ("tests.routing", "not <module 'tests.routing'"),
         (5, "not 5"),
