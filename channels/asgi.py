@@ -6,7 +6,8 @@ when its router is first asked for. The layers themselves are in ``channels.laye
 """
 
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import django
@@ -91,6 +92,22 @@ class ChannelLayerWrapper:
     @router.setter
     def router(self, router: Router) -> None:
         self._router = router
+
+    @contextmanager
+    def routed(self, routing: Any) -> Iterator[None]:
+        """A context in which ``routing`` takes the place of the layer's own.
+
+        Raises what ``router`` does.
+        """
+        router = Router(routing)
+        with self._lock:
+            earlier = self._routing, self._router
+            self._routing, self._router = routing, router
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._routing, self._router = earlier
 
     def local_only(self) -> bool:
         """Whether the layer's messages cannot leave this process."""

@@ -19,5 +19,5 @@ worker_process_ready = Signal()
 # As Django does around each request: connections past their age are closed before the consumer,
 # which may have been waited for through a long idle time, and after it. Inside a transaction, as in
 # tests, this does nothing.
-consumer_started.connect(close_old_connections, dispatch_uid="channels.close_old_connections")
-consumer_finished.connect(close_old_connections, dispatch_uid="channels.close_old_connections")
+consumer_started.connect(close_old_connections)
+consumer_finished.connect(close_old_connections)

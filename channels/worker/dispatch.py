@@ -19,7 +19,14 @@ from channels.message import Message
 from channels.routing import consumer_name
 from channels.signals import consumer_finished, consumer_started
 
-__all__ = ["RETRIES_KEY", "Callback", "Consumer", "Dispatcher"]
+__all__ = [
+    "RETRIES_KEY",
+    "Callback",
+    "Consumer",
+    "Dispatcher",
+    "call_consumer",
+    "end_socket",
+]
 
 logger = logging.getLogger("django.channels")
 
@@ -114,7 +121,7 @@ class Dispatcher:
             except ConsumeLater:
                 self._put_back(channel, consumer, message)
             except ChannelSocketException as exception:
-                self._end_socket(channel, exception, message)
+                end_socket(channel, exception, message)
         except KeyboardInterrupt:
             raise
         except BaseException:
@@ -126,23 +133,7 @@ class Dispatcher:
     ) -> None:
         if self.callback is not None:
             self.callback(channel, message)
-        result = consumer(message, **kwargs)
-        if isinstance(result, CoroutineType):
-            result.close()  # it will never be awaited, and need not be warned of as well
-            raise TypeError(
-                f"the consumer {consumer_name(consumer)} is a coroutine function, which nothing "
-                "awaits; consumers are synchronous: wrap it in asgiref.sync.async_to_sync"
-            )
-
-    def _end_socket(
-        self, channel: str, exception: ChannelSocketException, message: Message
-    ) -> None:
-        if message.reply_channel is None:
-            raise ValueError(
-                f"{type(exception).__name__} acts on a socket, but messages on channel {channel!r} "
-                "carry no reply_channel; raise it in WebSocket consumers only"
-            )
-        exception.run(message)
+        call_consumer(consumer, message, kwargs)
 
     def _put_back(self, channel: str, consumer: Consumer, message: Message) -> None:
         content = message.content
@@ -172,3 +163,31 @@ class Dispatcher:
                     response,
                     exc_info=response,
                 )
+
+
+def call_consumer(consumer: Consumer, message: Message, kwargs: dict[str, Any]) -> Any:
+    """Call ``consumer``; returns what it returns.
+
+    Raises ``TypeError`` for a coroutine function, and what the consumer raises.
+    """
+    result = consumer(message, **kwargs)
+    if isinstance(result, CoroutineType):
+        result.close()  # it will never be awaited, and need not be warned of as well
+        raise TypeError(
+            f"the consumer {consumer_name(consumer)} is a coroutine function, which nothing "
+            "awaits; consumers are synchronous: wrap it in asgiref.sync.async_to_sync"
+        )
+    return result
+
+
+def end_socket(channel: str, exception: ChannelSocketException, message: Message) -> None:
+    """Do to the socket of ``message`` what ``exception`` is raised for.
+
+    Raises ``ValueError`` where the message comes from no socket.
+    """
+    if message.reply_channel is None:
+        raise ValueError(
+            f"{type(exception).__name__} acts on a socket, but messages on channel {channel!r} "
+            "carry no reply_channel; raise it in WebSocket consumers only"
+        )
+    exception.run(message)

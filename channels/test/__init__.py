@@ -1,0 +1,45 @@
+"""Tools for testing consumers and whole sites (Channels documentation, Testing Consumers).
+
+Nothing is imported until it is asked for: the pytest plug-in lives in this package, and is loaded
+also by test runs that have nothing to do with Django.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from channels.test.base import (
+        ChannelTestCase,
+        ChannelTestCaseMixin,
+        TransactionChannelTestCase,
+    )
+    from channels.test.client import Client
+    from channels.test.routes import apply_routes
+
+__all__ = [
+    "ChannelTestCase",
+    "ChannelTestCaseMixin",
+    "Client",
+    "TransactionChannelTestCase",
+    "apply_routes",
+]
+
+#: Where each name lives.
+_HOMES = {
+    "ChannelTestCase": "channels.test.base",
+    "ChannelTestCaseMixin": "channels.test.base",
+    "Client": "channels.test.client",
+    "TransactionChannelTestCase": "channels.test.base",
+    "apply_routes": "channels.test.routes",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(importlib.import_module(_HOMES[name]), name)
+    return globals().setdefault(name, value)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_HOMES})

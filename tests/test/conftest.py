@@ -1,0 +1,23 @@
+"""Fixtures of the test tools' tests."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from channels.asgi import channel_layers
+from tests.databases import made_databases
+
+
+@pytest.fixture(scope="module", autouse=True)
+def databases() -> Iterator[None]:
+    """The test database, as a test runner makes it."""
+    with made_databases():
+        yield
+
+
+@pytest.fixture(scope="module", autouse=True)
+def layers() -> Iterator[None]:
+    """Sees that no captive layer is left in the place of a configured one."""
+    yield
+    left = [layer for layer in channel_layers.backends.values() if hasattr(layer, "is_captive")]
+    assert left == []
