@@ -12,6 +12,7 @@ from channels.layers.conformance import ChannelLayerConformance
 from channels.layers.conformance.kit import Background
 from channels.layers.redis import RedisClusterChannelLayer
 from channels.layers.redis.cluster import Bucket, bucket_tag
+from tests.layers.redis.hooks import RedisHooks
 from tests.layers.redis.lent import fresh_prefix, lent_cluster, lent_servers
 from tests.reactor import in_reactor
 from tests.servers.cluster import Cluster
@@ -21,25 +22,14 @@ from tests.waiting import wait_until
 pytestmark = pytest.mark.compiled_only
 
 
-class TestCluster(ChannelLayerConformance):
+class TestCluster(RedisHooks, ChannelLayerConformance):
     """Every demand of the kit, over three masters."""
 
+    layer_type = RedisClusterChannelLayer
     new_channel_names = 2_000
 
-    def make_layer(self, **arguments: Any) -> RedisClusterChannelLayer:
-        arguments = {**arguments, **fresh_prefix(), "hosts": lent_cluster().hosts[:1]}
-        layer = RedisClusterChannelLayer(**arguments)
-        layer.arguments = arguments
-        return layer
-
-    def second_client(self, layer: Any) -> RedisClusterChannelLayer:
-        return RedisClusterChannelLayer(**layer.arguments)
-
-    def close_layer(self, layer: Any) -> None:
-        layer.close()
-
-    def in_reactor(self, function: Callable[..., Any], *args: Any) -> Any:
-        return in_reactor(function, *args)
+    def place(self) -> dict[str, Any]:
+        return {"hosts": lent_cluster().hosts[:1]}
 
 
 @pytest.fixture

@@ -28,18 +28,6 @@ def layer():
     layer.close()
 
 
-@pytest.fixture
-def client():
-    with redis.Redis.from_url(lent_servers(1)[0]) as client:
-        yield client
-
-
-@pytest.fixture
-def server():
-    with RedisServer() as server:
-        yield server
-
-
 def of_server(server, **arguments):
     return RedisChannelLayer(hosts=[server.url], **arguments)
 

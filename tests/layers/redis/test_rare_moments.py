@@ -12,7 +12,6 @@ from channels.exceptions import LayerUnavailable
 from channels.layers.redis import RedisChannelLayer
 from channels.layers.redis.listening import BLOCK_SECONDS
 from tests.layers.redis.lent import fresh_prefix, lent_servers
-from tests.servers.redis import RedisServer
 from tests.waiting import wait_until
 
 
@@ -23,18 +22,6 @@ def layer():
     )
     yield layer
     layer.close()
-
-
-@pytest.fixture
-def client():
-    with redis.Redis.from_url(lent_servers(1)[0]) as client:
-        yield client
-
-
-@pytest.fixture
-def server():
-    with RedisServer() as server:
-        yield server
 
 
 def connections(client):

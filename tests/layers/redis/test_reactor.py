@@ -1,9 +1,7 @@
 """The layer in Twisted's reactor: replies, connections that break, servers that hang."""
 
 import secrets
-from collections.abc import Callable
 from signal import SIGCONT, SIGSTOP
-from typing import Any
 
 import pytest
 from twisted.internet.defer import CancelledError, Deferred, gatherResults
@@ -13,45 +11,23 @@ from channels.exceptions import LayerUnavailable
 from channels.layers.conformance.asynchronous import TwistedConformance
 from channels.layers.redis import RedisChannelLayer, connection
 from channels.layers.redis.twisted import _session
-from tests.layers.redis.lent import fresh_prefix, lent_servers
+from tests.layers.redis.hooks import RedisHooks
 from tests.reactor import in_reactor
-from tests.servers.redis import RedisServer
 from tests.waiting import wait_until
 
 
-class TestServerWithoutBlmpop(TwistedConformance):
+class TestServerWithoutBlmpop(RedisHooks, TwistedConformance):
     """Redis 6.2 has no BLMPOP: interface servers pop one message and take the rest after it."""
 
     @pytest.fixture(autouse=True)
     def without_blmpop(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(connection, "_BLMPOP_VERSION", (99,))
 
-    def make_layer(self, **arguments: Any) -> RedisChannelLayer:
-        arguments = {**arguments, **fresh_prefix(), "hosts": lent_servers(1)}
-        layer = RedisChannelLayer(**arguments)
-        layer.arguments = arguments
-        return layer
-
-    def second_client(self, layer: RedisChannelLayer) -> RedisChannelLayer:
-        return RedisChannelLayer(**layer.arguments)
-
-    def close_layer(self, layer: RedisChannelLayer) -> None:
-        layer.close()
-
-    def in_reactor(self, function: Callable[..., Any], *args: Any) -> Any:
-        return in_reactor(function, *args)
-
     def test_several_messages_come_at_once(self) -> None:
         for number in range(5):
             self.layer.send("serv!a", {"n": number})
         deliveries = self.in_reactor(self.layer.receive_deliveries_twisted, ["serv!"])
         assert [delivery.message["n"] for delivery in deliveries] == list(range(5))
-
-
-@pytest.fixture
-def server():
-    with RedisServer() as server:
-        yield server
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ from channels.layers.conformance import ChannelLayerConformance
 from channels.layers.conformance.kit import Background
 from channels.layers.redis import RedisSentinelChannelLayer
 from channels.layers.redis.sentinel import Sentinels
+from tests.layers.redis.hooks import RedisHooks
 from tests.layers.redis.lent import fresh_prefix, lent_sentinels, lent_servers
 from tests.reactor import in_reactor
 from tests.servers.ports import free_port
@@ -20,27 +21,16 @@ from tests.waiting import wait_until
 pytestmark = pytest.mark.compiled_only
 
 
-class TestTwoServices(ChannelLayerConformance):
+class TestTwoServices(RedisHooks, ChannelLayerConformance):
     """Every demand of the kit, over two services."""
 
+    layer_type = RedisSentinelChannelLayer
     new_channel_names = 2_000
     keeps_order = False
 
-    def make_layer(self, **arguments: Any) -> RedisSentinelChannelLayer:
+    def place(self) -> dict[str, Any]:
         sentinels = lent_sentinels()
-        arguments = {**arguments, **fresh_prefix(), "hosts": sentinels.hosts}
-        layer = RedisSentinelChannelLayer(services=list(sentinels.services), **arguments)
-        layer.arguments = arguments
-        return layer
-
-    def second_client(self, layer: Any) -> RedisSentinelChannelLayer:
-        return RedisSentinelChannelLayer(services=layer.services, **layer.arguments)
-
-    def close_layer(self, layer: Any) -> None:
-        layer.close()
-
-    def in_reactor(self, function: Callable[..., Any], *args: Any) -> Any:
-        return in_reactor(function, *args)
+        return {"hosts": sentinels.hosts, "services": list(sentinels.services)}
 
 
 # Arguments
