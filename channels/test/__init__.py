@@ -14,13 +14,17 @@ if TYPE_CHECKING:
         TransactionChannelTestCase,
     )
     from channels.test.client import Client
+    from channels.test.http import HttpClient
     from channels.test.routes import apply_routes
+    from channels.test.websocket import WSClient
 
 __all__ = [
     "ChannelTestCase",
     "ChannelTestCaseMixin",
     "Client",
+    "HttpClient",
     "TransactionChannelTestCase",
+    "WSClient",
     "apply_routes",
 ]
 
@@ -29,7 +33,9 @@ _HOMES = {
     "ChannelTestCase": "channels.test.base",
     "ChannelTestCaseMixin": "channels.test.base",
     "Client": "channels.test.client",
+    "HttpClient": "channels.test.http",
     "TransactionChannelTestCase": "channels.test.base",
+    "WSClient": "channels.test.websocket",
     "apply_routes": "channels.test.routes",
 }
 
