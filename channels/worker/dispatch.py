@@ -17,6 +17,7 @@ from channels.channel import Channel
 from channels.exceptions import ChannelSocketException, ConsumeLater
 from channels.message import Message
 from channels.routing import consumer_name
+from channels.security.websockets import check_origin
 from channels.signals import consumer_finished, consumer_started
 
 __all__ = [
@@ -133,6 +134,8 @@ class Dispatcher:
     ) -> None:
         if self.callback is not None:
             self.callback(channel, message)
+        if channel == "websocket.connect":
+            check_origin(message)
         call_consumer(consumer, message, kwargs)
 
     def _put_back(self, channel: str, consumer: Consumer, message: Message) -> None:
