@@ -100,6 +100,8 @@ class Client:
                 return call_consumer(consumer, message, kwargs)
             except ChannelSocketException as exception:
                 end_socket(channel, exception, message)
+                if isinstance(exception, ValueError):
+                    raise  # an invalid frame: in a test it is a mistake, most often
             finally:
                 consumer_finished.send(sender=type(self), environ={})
 

@@ -1,0 +1,130 @@
+"""The fields of a model that a binding names: their values on the way out, and on the way in.
+
+On the way out a value is what Django's serializers write; on the way in it is cleaned as a form
+would, so that nothing is stored that the field does not take.
+"""
+
+from collections.abc import Collection, Iterable, Iterator
+from typing import Any
+
+from django.core.exceptions import FieldDoesNotExist, ValidationError
+from django.db import models
+from django.utils.encoding import is_protected_type
+
+__all__ = ["Refused", "bound_fields", "check_names", "clean", "outgoing", "write_relations"]
+
+#: A field of a model, or a relation to many.
+Field = Any
+
+
+class Refused(ValueError):
+    """A change that a client asks for and does not get; the message says why."""
+
+
+def bound_fields(
+    model: type[models.Model], fields: Collection[str] | None, exclude: Collection[str] | None
+) -> list[Field]:
+    """The fields that a binding names, without the primary key, in the order of the model.
+
+    ``fields`` is None where all but ``exclude`` are meant.
+    """
+    every = [*model._meta.concrete_fields, *model._meta.many_to_many]
+    if fields is None:
+        chosen = [field for field in every if field.name not in (exclude or ())]
+    else:
+        chosen = [field for field in every if field.name in fields]
+    return [field for field in chosen if not field.primary_key]
+
+
+def check_names(model: type[models.Model], names: Iterable[str], owner: str) -> None:
+    """Raise ``ValueError`` for names that are no fields of ``model``."""
+    for name in names:
+        try:
+            model._meta.get_field(name)
+        except FieldDoesNotExist as error:
+            raise ValueError(
+                f"{owner} names the field {name!r}, which {model._meta.label} does not have"
+            ) from error
+
+
+def outgoing(instance: models.Model, fields: Iterable[Field]) -> dict[str, Any]:
+    """The values of ``fields`` by name: of relations the primary keys."""
+    return {field.name: _outgoing(instance, field) for field in fields}
+
+
+def _outgoing(instance: models.Model, field: Field) -> Any:
+    if field.many_to_many:
+        return list(getattr(instance, field.name).values_list("pk", flat=True))
+    value = field.value_from_object(instance)
+    return value if is_protected_type(value) else field.value_to_string(instance)
+
+
+def clean(
+    instance: models.Model, fields: Collection[Field], data: dict[str, Any]
+) -> list[tuple[Field, list[Any]]]:
+    """Set the values of ``data`` on ``instance``; what it has for relations to many is returned.
+
+    Only ``fields`` are looked at, other fields of the model are ignored. Raises ``Refused`` for a
+    name that is no field and a value that a field does not take; then nothing was set.
+    """
+    values = {}
+    relations = []
+    for field, value in _named(instance, fields, data):
+        try:
+            if field.many_to_many:
+                relations.append((field, _related(field, value)))
+            else:
+                values[field.attname] = _cleaned(instance, field, value)
+        except (ValidationError, TypeError, ValueError, OverflowError) as error:
+            raise Refused(f"the value of {field.name!r} is not valid: {_text(error)}") from error
+    for name, value in values.items():
+        setattr(instance, name, value)
+    return relations
+
+
+def write_relations(instance: models.Model, relations: Iterable[tuple[Field, list[Any]]]) -> None:
+    """Set relations to many, once ``instance`` has a row."""
+    for field, keys in relations:
+        getattr(instance, field.name).set(keys)
+
+
+def _named(
+    instance: models.Model, fields: Collection[Field], data: dict[str, Any]
+) -> Iterator[tuple[Field, Any]]:
+    for name, value in data.items():
+        try:
+            field = instance._meta.get_field(name)
+        except FieldDoesNotExist as error:
+            raise Refused(f"there is no field {name!r:.100}") from error
+        if field in fields:
+            yield field, value
+
+
+def _cleaned(instance: models.Model, field: Field, value: Any) -> Any:
+    """``value`` as ``field`` stores it: what JSON may hold is not what every field expects."""
+    if value is None and field.null:
+        return None
+    if isinstance(value, dict | list) and field.get_internal_type() not in _STRUCTURED:
+        raise Refused(f"the value of {field.name!r} is an object or a list")
+    if isinstance(value, str) and "\0" in value:  # which PostgreSQL cannot store
+        raise Refused(f"the value of {field.name!r} holds a NUL")
+    return field.clean(value, instance)
+
+
+#: Types of fields whose values are objects or lists.
+_STRUCTURED = {"JSONField", "ArrayField", "HStoreField"}
+
+
+def _related(field: Field, value: Any) -> list[Any]:
+    """The primary keys of rows that are all there."""
+    if not isinstance(value, list):
+        raise Refused(f"the value of {field.name!r} is no list of primary keys")
+    related = field.remote_field.model
+    keys = {related._meta.pk.to_python(key) for key in value}
+    if related._base_manager.filter(pk__in=keys).count() != len(keys):
+        raise Refused(f"the value of {field.name!r} names rows that are not there")
+    return list(keys)
+
+
+def _text(error: Exception) -> str:
+    return "; ".join(error.messages) if isinstance(error, ValidationError) else str(error)

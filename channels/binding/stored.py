@@ -1,0 +1,64 @@
+"""An instance as the database has it, for what has to be known of it before or beside its save.
+
+Nothing is fetched until it is looked at: the instance begins with its primary key alone, and every
+other field is a deferred one. So whatever looks at no field costs no query.
+"""
+
+from collections.abc import Collection
+from functools import cached_property
+from typing import Any
+
+from django.db import models
+
+__all__ = ["looked_at", "stored"]
+
+#: What of an instance's dict is no attribute that a program has set.
+_OWN = {"_state", "_prefetched_objects_cache", "_binding_group_names"}
+
+
+def stored(
+    instance: models.Model,
+    model: type[models.Model],
+    using: str,
+    names: Collection[str] = (),
+) -> models.Model | None:
+    """``instance`` as the row of ``model`` says, with the fields ``names`` in one query.
+
+    None where these are asked for and there is no row; else a row that is missing shows where a
+    further field is looked at, by ``model.DoesNotExist``. Attributes that are no fields are those
+    of ``instance``.
+    """
+    primary = model._meta.pk
+    assert primary is not None
+    fetched: dict[str, Any] = {primary.attname: instance.pk}
+    if names:
+        rows = model._base_manager.using(using).filter(pk=instance.pk)
+        row = rows.values_list(*names).first()
+        if row is None:
+            return None
+        fetched |= zip(names, row, strict=True)
+    fields = [field.attname for field in model._meta.concrete_fields if field.attname in fetched]
+    found = model.from_db(using, fields, [fetched[name] for name in fields])
+    vars(found).update(_attributes(instance))
+    return found
+
+
+def looked_at(instance: models.Model) -> list[str]:
+    """The fields, but the primary key, that an instance of ``stored`` has by now."""
+    deferred = instance.get_deferred_fields()
+    return [
+        field.attname
+        for field in instance._meta.concrete_fields
+        if field.attname not in deferred and not field.primary_key
+    ]
+
+
+def _attributes(instance: models.Model) -> dict[str, Any]:
+    """What was set on ``instance`` beside its fields."""
+    kind = type(instance)
+    names = {field.attname for field in instance._meta.concrete_fields} | _OWN
+    return {
+        name: value
+        for name, value in vars(instance).items()
+        if name not in names and not isinstance(getattr(kind, name, None), cached_property)
+    }

@@ -1,0 +1,82 @@
+"""The bindings of the tests, defined before the apps are ready and after it."""
+
+import threading
+from typing import Any
+
+from channels.binding.websockets import WebsocketBinding, WebsocketBindingWithMembers
+from channels.generic.websockets import WebsocketDemultiplexer
+from tests.binding.models import Named, Notice, Place, Post, Shape, Ticket
+
+
+class RoomBinding(WebsocketBinding):
+    """The base of bindings whose group is the room of the instance."""
+
+    model = None
+    stream = "room"
+    fields = ["room"]
+
+    @classmethod
+    def group_names(cls, instance: Any) -> list[str]:
+        return [f"{cls.__name__}.{instance.room}"] if instance.room else []
+
+    def has_permission(self, user: Any, action: str, pk: Any) -> bool:
+        return True
+
+
+class PostBinding(WebsocketBinding):
+    model = "bound.Post"
+    stream = "posts"
+    fields = ["room", "title", "likes", "written", "price", "parent", "tags", "extra"]
+
+    #: Who may do what; asked and answered in the tests.
+    asked: list[Any] = []
+    allowed = threading.local()
+
+    @classmethod
+    def group_names(cls, instance: Any) -> list[str]:
+        return [f"posts.{instance.room}{instance.suffix}"]
+
+    def has_permission(self, user: Any, action: str, pk: Any) -> bool:
+        self.asked.append((user, action, pk))
+        return getattr(self.allowed, "yes", True)
+
+
+class NoticeBinding(WebsocketBindingWithMembers):
+    model = Notice
+    stream = "notices"
+    exclude = ["nothing"][:0]
+    send_members = ["text.upper", "text", "_meta.label"]
+
+    @classmethod
+    def group_names(cls, instance: Any) -> list[str]:
+        return ["notices"]
+
+    def has_permission(self, user: Any, action: str, pk: Any) -> bool:
+        return True
+
+
+class TicketBinding(RoomBinding):
+    model = Ticket
+
+
+class NamedBinding(RoomBinding):
+    model = Named
+    fields = "__all__"
+
+
+class ShapeBinding(RoomBinding):
+    model = Shape
+    fields = ["__all__"]
+
+
+class PlaceBinding(RoomBinding):
+    model = Place
+
+
+class Demultiplexer(WebsocketDemultiplexer):
+    consumers = {"posts": PostBinding.consumer, "notices": NoticeBinding.consumer}
+    groups = ["notices"]
+
+
+__all__ = ["Demultiplexer", "NoticeBinding", "PostBinding", "RoomBinding"]
+assert Post  # bound by its name

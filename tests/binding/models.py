@@ -1,0 +1,78 @@
+"""Models that are bound in the tests."""
+
+import uuid
+
+from django.db import models
+
+
+class Tag(models.Model):
+    name = models.CharField(max_length=20, unique=True)
+
+
+class Post(models.Model):
+    """Its groups depend on its room."""
+
+    room = models.CharField(max_length=20)
+    title = models.CharField(max_length=20)
+    secret = models.CharField(max_length=20, default="hidden")
+    likes = models.IntegerField(default=0)
+    written = models.DateTimeField(null=True)
+    price = models.DecimalField(max_digits=5, decimal_places=2, null=True)
+    parent = models.ForeignKey("self", models.CASCADE, null=True)
+    tags = models.ManyToManyField(Tag)
+    extra = models.JSONField(default=dict)
+
+    #: What ``room_of`` adds; an attribute that is no field.
+    suffix = ""
+
+
+class Notice(models.Model):
+    """Its groups are the same for all."""
+
+    text = models.CharField(max_length=20)
+
+
+class Ticket(models.Model):
+    """Has a primary key of its own kind, which is there before the first save."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4)
+    room = models.CharField(max_length=20)
+
+
+class Named(models.Model):
+    """Has a primary key that programs choose."""
+
+    name = models.CharField(max_length=20, primary_key=True)
+    room = models.CharField(max_length=20)
+
+
+class Shape(models.Model):
+    """Abstract: all its models are bound."""
+
+    room = models.CharField(max_length=20)
+
+    class Meta:
+        abstract = True
+
+
+class Circle(Shape):
+    radius = models.IntegerField(default=1)
+
+
+class Square(Shape):
+    side = models.IntegerField(default=1)
+
+
+class Place(models.Model):
+    """Bound, and so are its children as places."""
+
+    room = models.CharField(max_length=20)
+
+
+class Restaurant(Place):
+    menu = models.CharField(max_length=20, default="soup")
+
+
+class ProxyPlace(Place):
+    class Meta:
+        proxy = True

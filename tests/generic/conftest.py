@@ -1,0 +1,22 @@
+"""A database for consumers with sessions; each test leaves it as it was."""
+
+from collections.abc import Iterator
+
+import pytest
+from django.db import transaction
+
+from tests.databases import made_databases
+
+
+@pytest.fixture(scope="package")
+def tables() -> Iterator[None]:
+    with made_databases():
+        yield
+
+
+@pytest.fixture
+def database(tables: None) -> Iterator[None]:
+    """The database, in a transaction that is rolled back."""
+    with transaction.atomic():
+        yield
+        transaction.set_rollback(True)
