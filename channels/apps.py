@@ -3,6 +3,7 @@
 from django.apps import AppConfig
 
 from channels import checks
+from channels.binding.base import BindingMetaclass
 
 __all__ = ["ChannelsConfig"]
 
@@ -15,5 +16,6 @@ class ChannelsConfig(AppConfig):
     verbose_name = "Channels"
 
     def ready(self) -> None:
-        """Register the system checks."""
+        """Register the system checks, and the bindings that the apps have defined."""
         checks.register()
+        BindingMetaclass.register_all()

@@ -12,6 +12,7 @@ from django.test import TestCase, TransactionTestCase
 
 from channels import DEFAULT_CHANNEL_LAYER
 from channels.asgi import channel_layers
+from channels.binding.base import sending_at_once
 from channels.message import Message
 from channels.test.client import Client
 from channels.test.connections import keep_connections
@@ -37,7 +38,8 @@ class ChannelTestCaseMixin(_Base):
     """Gives a test case of Django's captive layers; stands before it among the bases.
 
     From ``setUpClass`` on, nothing is sent to the configured layers; each test begins with fresh
-    ones. Database connections stay open through the consumers that a test runs.
+    ones. Database connections stay open through the consumers that a test runs. In a ``TestCase``,
+    whose transactions are never committed, data binding sends at once.
     """
 
     #: The aliases of the layers that are captive.
@@ -53,6 +55,8 @@ class ChannelTestCaseMixin(_Base):
             )
         cls.enterClassContext(captive_layers(cls.test_channel_aliases))
         cls.enterClassContext(keep_connections())
+        if issubclass(cls, TestCase):  # its transactions are never committed
+            cls.enterClassContext(sending_at_once())
         super().setUpClass()
 
     # A class method as Django's, which calls it from setUpClass where tests commit.
