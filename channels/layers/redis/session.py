@@ -375,9 +375,11 @@ class Session:
         """Append an entry; ``answer`` gets whether there was room, or a failure."""
         tail = codec.pack_envelope(body, 0, targets)[PUSHED_FROM:]
         shards = self.layer.topology.all_from(queue)
-        if len(shards) > 1:
-            shards = tuple(self.layer._shards_to_push(queue, shards))
-        self._push(queue, tail, list(shards), None, answer)
+        if len(shards) == 1:
+            head = self.layer._push_head(queue, shards[0], True)
+            self.call(shards[0], resp.bulk(head, tail), answer)
+        else:
+            self._push(queue, tail, self.layer._shards_to_push(queue, shards), None, answer)
 
     def _push(
         self, queue: str, tail: bytes, shards: list[Shard], outcome: Reply, answer: Answer
