@@ -9,7 +9,10 @@ from django.core.management import call_command
 from django.test.utils import override_settings
 
 from channels.asgi import channel_layers
+from tests.binding import bindings
 from tests.databases import made_databases
+
+assert bindings  # which are registered as they are imported
 
 Told = list[tuple[str, Any, dict[str, Any]]]
 
