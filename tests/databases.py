@@ -2,17 +2,27 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
+from django.db import connections
 from django.test.utils import setup_databases, teardown_databases
 
 __all__ = ["made_databases"]
 
 
 @contextmanager
-def made_databases() -> Iterator[None]:
-    """A context in which the configured databases are fresh ones with all tables."""
-    made = setup_databases(verbosity=0, interactive=False)
+def made_databases(file: Path | None = None) -> Iterator[None]:
+    """A context in which the configured databases are fresh ones with all tables.
+
+    The default one is in ``file``, or in memory.
+    """
+    test = connections["default"].settings_dict["TEST"]
+    earlier, test["NAME"] = test["NAME"], file and str(file)
     try:
-        yield
+        made = setup_databases(verbosity=0, interactive=False)
+        try:
+            yield
+        finally:
+            teardown_databases(made, verbosity=0)
     finally:
-        teardown_databases(made, verbosity=0)
+        test["NAME"] = earlier

@@ -15,10 +15,12 @@ if TYPE_CHECKING:
     )
     from channels.test.client import Client
     from channels.test.http import HttpClient
+    from channels.test.liveserver import ChannelLiveServerTestCase
     from channels.test.routes import apply_routes
     from channels.test.websocket import WSClient
 
 __all__ = [
+    "ChannelLiveServerTestCase",
     "ChannelTestCase",
     "ChannelTestCaseMixin",
     "Client",
@@ -30,6 +32,7 @@ __all__ = [
 
 #: Where each name lives.
 _HOMES = {
+    "ChannelLiveServerTestCase": "channels.test.liveserver",
     "ChannelTestCase": "channels.test.base",
     "ChannelTestCaseMixin": "channels.test.base",
     "Client": "channels.test.client",
