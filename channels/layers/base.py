@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 from channels import codec, names
 from channels.exceptions import ChannelFull, MessageTooLarge
 from channels.layers.capacity import check_capacity, compile_capacities, match_capacity
-from channels.layers.entries import Delivery, Exchanged, Extensions, Received
+from channels.layers.entries import DELIVERIES, Delivery, Exchanged, Extensions, Received
 from channels.layers.extensions import require_extension
 from channels.layers.reading import Reading
 from channels.layers.statistics import DropCounter
@@ -34,9 +34,6 @@ __all__ = ["RESERVED_KEY", "BaseChannelLayer"]
 #: Key that the layers of 1.x used for themselves; it stays refused, so that messages mean the same
 #: everywhere.
 RESERVED_KEY = "__asgi_channel__"
-
-#: Entries that one ``receive_deliveries`` takes at most, in any of its forms.
-_DELIVERIES = 100
 
 
 #: The layers of this process, which have to be told of a fork.
@@ -200,7 +197,7 @@ class BaseChannelLayer(Reading):
         Does not block, and takes a bounded number at a time.
         """
         listening = self._listening(channels)
-        return self._deliveries(listening, None, _DELIVERIES) if listening.queues else []
+        return self._deliveries(listening, None, DELIVERIES) if listening.queues else []
 
     def receive_many(self, channels: Collection[str], block: bool = False) -> Received:
         """The old name of ``receive``."""
@@ -210,7 +207,7 @@ class BaseChannelLayer(Reading):
     def new_channel(self, pattern: str) -> str:
         """A fresh name: ``pattern``, which ends with ``?`` or ``!``, and a random part of 128 bits.
 
-        Raises ``TypeError`` for any other pattern.
+        Raises ``TypeError`` for any other pattern, ``LayerUnavailable`` where the store is away.
         """
         while self._exists(name := self._drawn(pattern)):
             pass
@@ -219,7 +216,8 @@ class BaseChannelLayer(Reading):
     def wait_for_room(self, channel: str, timeout: float | None = None) -> bool:
         """Block until a send to ``channel`` may succeed.
 
-        False after ``timeout`` seconds (None: no limit).
+        False after ``timeout`` seconds (None: no limit). Raises ``TypeError`` for a bad name,
+        ``LayerUnavailable`` where the store is away.
         """
         deadline = None if timeout is None else time.monotonic() + timeout
         return self._await_room(self._address(channel)[0], deadline)
@@ -232,13 +230,20 @@ class BaseChannelLayer(Reading):
         return self.supports("groups")
 
     def group_add(self, group: str, channel: str) -> None:
-        """Make ``channel`` a member of ``group`` for ``group_expiry`` seconds from now."""
+        """Make ``channel`` a member of ``group`` for ``group_expiry`` seconds from now.
+
+        Raises ``TypeError`` for a bad name, ``GroupMemoryFull`` where members are kept in memory of
+        a fixed size, ``LayerUnavailable`` where the store is away.
+        """
         names.check_group_name(group)
         queue, targets = self._address(channel)
         self._group_add(group, queue, targets)
 
     def group_discard(self, group: str, channel: str) -> None:
-        """Take ``channel`` out of ``group``, if it is a member."""
+        """Take ``channel`` out of ``group``, if it is a member.
+
+        Raises ``TypeError`` for a bad name, ``LayerUnavailable`` where the store is away.
+        """
         names.check_group_name(group)
         queue, targets = self._address(channel)
         self._group_discard(group, queue, targets)
@@ -356,7 +361,7 @@ class BaseChannelLayer(Reading):
         Cancelling it loses nothing.
         """
         deferred: Deferred[list[Delivery]] = _twisted().receive_deliveries(
-            self, channels, _DELIVERIES
+            self, channels, DELIVERIES
         )
         return deferred
 
@@ -388,7 +393,7 @@ class BaseChannelLayer(Reading):
 
         Cancelling it loses nothing.
         """
-        found: list[Delivery] = await _asyncio().receive_deliveries(self, channels, _DELIVERIES)
+        found: list[Delivery] = await _asyncio().receive_deliveries(self, channels, DELIVERIES)
         return found
 
     async def send_async(self, channel: str, message: dict[str, Any]) -> None:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection, Iterable
 from typing import TYPE_CHECKING, Any
 
 from channels.layers.base import BaseChannelLayer
-from channels.layers.entries import Delivery, Extensions, Received, Stored
+from channels.layers.entries import DELIVERIES, Delivery, Extensions, Received, Stored
 from channels.layers.waiting import Listening, Waiter
 
 if TYPE_CHECKING:
@@ -22,10 +22,6 @@ __all__ = ["CompositeChannelLayer", "PartedListening"]
 
 #: The statistics of the reference that are a maximum over all channels; the others are sums.
 _MAXIMA = {"messages_max_age"}
-
-
-#: Entries that one receive of an interface server takes of the local layer, at most.
-_DELIVERIES = 100
 
 
 @functools.cache
@@ -290,9 +286,7 @@ class CompositeChannelLayer(BaseChannelLayer):
         part = self._sole(listening)
         if part is not None:
             return await part.receive_deliveries_async(listening.queues)
-        found: list[Delivery] = await _mixed().receive_deliveries_async(
-            self, listening, _DELIVERIES
-        )
+        found: list[Delivery] = await _mixed().receive_deliveries_async(self, listening, DELIVERIES)
         return found
 
     async def send_async(self, channel: str, message: dict[str, Any]) -> None:

@@ -2,7 +2,7 @@
 
 from typing import Any, NamedTuple
 
-__all__ = ["Delivery", "Exchanged", "Extensions", "Received", "Stored"]
+__all__ = ["DELIVERIES", "Delivery", "Exchanged", "Extensions", "Received", "Stored"]
 
 #: What a receive gives: full channel name and message, or twice None.
 Received = tuple[str, dict[str, Any]] | tuple[None, None]
@@ -12,6 +12,10 @@ Received = tuple[str, dict[str, Any]] | tuple[None, None]
 #: where the queue belongs to no process; the encoded message. A bare tuple, being made for every
 #: message.
 Stored = tuple[str, tuple[str, ...], bytes]
+
+
+#: Entries that one receive of an interface server takes at most.
+DELIVERIES = 100
 
 
 class Delivery(NamedTuple):

@@ -9,15 +9,12 @@ import importlib
 from collections.abc import Collection
 from typing import TYPE_CHECKING, Any
 
-from channels.layers.entries import Delivery, Received
+from channels.layers.entries import DELIVERIES, Delivery, Received
 
 if TYPE_CHECKING:
     from twisted.internet.defer import Deferred
 
 __all__ = ["OwnForms", "load"]
-
-#: Entries that one receive of an interface server takes at most.
-_DELIVERIES = 100
 
 
 @functools.cache
@@ -46,7 +43,7 @@ class OwnForms:
     def receive_deliveries_twisted(self, channels: Collection[str]) -> "Deferred[list[Delivery]]":
         """See ``BaseChannelLayer.receive_deliveries_twisted``."""
         deferred: Deferred[list[Delivery]] = load(self.twisted_forms).receive_deliveries(
-            self, channels, _DELIVERIES
+            self, channels, DELIVERIES
         )
         return deferred
 
@@ -73,7 +70,7 @@ class OwnForms:
     async def receive_deliveries_async(self, channels: Collection[str]) -> list[Delivery]:
         """See ``BaseChannelLayer.receive_deliveries_async``."""
         found: list[Delivery] = await load(self.asyncio_forms).receive_deliveries(
-            self, channels, _DELIVERIES
+            self, channels, DELIVERIES
         )
         return found
 
