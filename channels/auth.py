@@ -56,7 +56,7 @@ def http_session_user(func: Callable[P, R]) -> Callable[P, R]:
 
     The user is fetched when it is first looked at, and an ``AnonymousUser`` where there is none.
     """
-    return in_scope(func, _user_of_request, "http_session_user")
+    return in_scope(func, _user_of_request, "http_session_user", keeps=False)
 
 
 def channel_session_user_from_http(func: Callable[P, R]) -> Callable[P, R]:

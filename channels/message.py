@@ -5,7 +5,7 @@ store has its documented place here.
 """
 
 import copy
-from collections.abc import ItemsView, KeysView, ValuesView
+from collections.abc import Callable, ItemsView, KeysView, ValuesView
 from typing import TYPE_CHECKING, Any
 
 from channels.channel import Channel
@@ -30,6 +30,10 @@ class Message:
     channel_session: "SessionBase"
     http_session: "SessionBase | None"
     user: "_AnyUser"
+
+    #: Set by workers: takes the channel and content of a message that is to be run next, as soon as
+    #: the consumer has ended; returns False where that worker will not.
+    run_next: "Callable[[str, dict[str, Any]], bool] | None" = None
 
     def __init__(
         self, content: dict[str, Any], channel_name: str | None, channel_layer: Any

@@ -90,6 +90,19 @@ class PendingMessageStore:
         messages = self._local.stack.pop()
         if messages and not self._local.stack and self._is_for_worker(messages[-1]):
             self._local.held = messages.pop()[:2]
+        self._send_all(messages)
+
+    def flush(self) -> None:
+        """Send what the innermost consumer has left so far, before it ends.
+
+        For what others that are let loose at its end must not overtake. Raises what
+        ``send_and_flush`` raises.
+        """
+        if self.active:
+            messages, self._local.stack[-1] = self._local.stack[-1], []
+            self._send_all(messages)
+
+    def _send_all(self, messages: list[tuple[Sender, dict[str, Any], bool]]) -> None:
         deadlines: dict[tuple[int, str], float] = {}
         errors: list[Exception] = []
         for sender, message, _ in messages:

@@ -127,6 +127,18 @@ def test_appending_outside_of_a_consumer_is_an_error() -> None:
 
 def test_flushing_outside_of_a_consumer_does_nothing() -> None:
     PendingMessageStore().send_and_flush()
+    PendingMessageStore().flush()
+
+
+def test_a_flush_within_a_consumer_sends_what_it_has_left_so_far(layer: ChannelLayer) -> None:
+    channel = Channel("task", channel_layer=layer)
+    with consuming():
+        channel.send({"number": 1})
+        pending_message_store.flush()
+        assert drain(layer, "task") == [{"number": 1}]
+        channel.send({"number": 2})
+        assert drain(layer, "task") == []
+    assert drain(layer, "task") == [{"number": 2}]
 
 
 def test_a_full_channel_is_waited_for() -> None:

@@ -34,7 +34,7 @@ def http_session(func: Callable[P, R]) -> Callable[P, R]:
     Raises ``ValueError`` for messages that are no requests and have neither ``cookies`` nor
     ``get``.
     """
-    return in_scope(func, SessionScope.http_session, "http_session")
+    return in_scope(func, SessionScope.http_session, "http_session", keeps=False)
 
 
 def channel_and_http_session(func: Callable[P, R]) -> Callable[P, R]:

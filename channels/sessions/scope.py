@@ -5,7 +5,6 @@ outermost one that leaves it saves, whatever the order in which they stand; thos
 the others have made. At the end of a socket the scope deletes its session.
 """
 
-import contextlib
 import functools
 from collections.abc import Callable
 from types import TracebackType
@@ -13,13 +12,14 @@ from typing import Any, ParamSpec, TypeVar
 
 from django.conf import settings
 
-from channels.exceptions import ChannelFull, ConsumeLater
+from channels.exceptions import ConsumeLater
 from channels.handler.request import AsgiRequest
 from channels.message import Message
 
+from .ends import DISCONNECTED, how_it_ended, mark_ended
 from .stores import BrowserSession, ChannelSession, session_for_key, session_for_reply_channel
 
-__all__ = ["SessionScope", "in_scope", "message_of", "session_scope"]
+__all__ = ["SessionScope", "channel_sessions", "in_scope", "message_of", "session_scope"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -36,19 +36,23 @@ _UNKNOWN: Any = object()
 class SessionScope:
     """What the decorators around one consumer share; a context manager that may be nested.
 
-    On the way out of the outermost context both sessions are saved where they were changed, then
-    the functions of ``after_save`` are called in turn.
+    On the way out of the outermost context both sessions are saved where they were changed.
     """
 
     def __init__(self, message: Message) -> None:
         self.message = message
-        #: Called after the save, unless that failed; for what others may only see afterwards.
+        #: Called before and after the save of a message that was consumed; afterwards is the time
+        #: for what others may only see when it has been done, and not where it failed.
+        self.before_save: list[Callable[[], object]] = []
         self.after_save: list[Callable[[], object]] = []
+        #: Whether it is known to be the turn of the message (``channels.sessions.ordering``).
+        self.has_turn = False
         #: The users that were loaded, by what their session says of them.
         self.users: dict[Any, Any] = {}
         self._channel_session: ChannelSession | None = None
         self._http_session: BrowserSession | None = _UNKNOWN
         self._depth = 0
+        self._abandoned = False
 
     # -- the sessions ---------------------------------------------------------------------------
 
@@ -104,9 +108,19 @@ class SessionScope:
         if self._depth:
             return
         delattr(self.message, _ATTRIBUTE)
-        self._save(will_come_again=isinstance(error, ConsumeLater))
-        for function in self.after_save:
+        if self._abandoned:
+            return
+        will_come_again = isinstance(error, ConsumeLater)
+        for function in () if will_come_again else self.before_save:
             function()
+        self._save(will_come_again)
+        for function in () if will_come_again else self.after_save:
+            function()
+
+    def abandon(self) -> bool:
+        """Save nothing, since the message is not consumed now; returns False."""
+        self._abandoned = True
+        return False
 
     def _save(self, will_come_again: bool) -> None:
         http, channel = self._http_session, self._channel_session
@@ -123,42 +137,32 @@ class SessionScope:
         """Save; the row of a socket that has ended in the meantime does not stay."""
         if session.modified:
             session.save()
-        if session.created and self._has_ended():
+        # While the mark is looked at it is away, but the row keeps others from creating it then.
+        if session.created and how_it_ended(*self._socket) is not None:
             session.delete()
 
     def _forget(self, session: ChannelSession) -> None:
         """Delete, and leave word for workers that still have a message of the socket."""
         try:
-            self._mark_ended()
+            mark_ended(*self._socket, DISCONNECTED)
         finally:
             if session.stored is not False:
                 session.delete()
 
-    # -- the mark that an ended socket leaves ---------------------------------------------------
-    #
-    # It is a message that nobody reads. It expires with the latest messages that the socket can
-    # have had in the layer.
-
-    def _mark_ended(self) -> None:
-        layer = self.message.channel_layer
-        if layer is not None:
-            with contextlib.suppress(ChannelFull):  # there are such marks then
-                layer.send(self._mark, {"ended": True})
-
-    def _has_ended(self) -> bool:
-        layer = self.message.channel_layer
-        if layer is None:
-            return False
-        found, content = layer.receive([self._mark])
-        if found is None:
-            return False
-        # Put back before the row is deleted: while it was away, the row kept others from creating.
-        layer.send(self._mark, content)
-        return True
-
     @property
-    def _mark(self) -> str:
-        return f"__ended__.{self.channel_session().own_key}?"
+    def _socket(self) -> tuple[Any, str]:
+        """The layer and the reply channel, of a message that has one."""
+        assert self.message.reply_channel is not None
+        return self.message.channel_layer, self.message.reply_channel.name
+
+
+class ChannelSessions:
+    """Whether any consumer of this process keeps channel sessions."""
+
+    used = False
+
+
+channel_sessions = ChannelSessions()
 
 
 def session_scope(message: Message) -> SessionScope:
@@ -175,13 +179,18 @@ def session_scope(message: Message) -> SessionScope:
 
 
 def in_scope(
-    func: Callable[P, R], prepare: Callable[[SessionScope], object], name: str
+    func: Callable[P, R],
+    prepare: Callable[[SessionScope], object],
+    name: str,
+    keeps: bool = True,
 ) -> Callable[P, R]:
     """The consumer ``func`` within the scope of its message, after ``prepare`` was called with it.
 
-    ``name`` is what errors call the decorator. The message is the first or, for methods, the second
-    positional argument.
+    ``name`` is what errors call the decorator, ``keeps`` whether it gives channel sessions. The
+    message is the first or, for methods, the second positional argument.
     """
+    if keeps:
+        channel_sessions.used = True
 
     @functools.wraps(func)
     def inner(*args: P.args, **kwargs: P.kwargs) -> R:

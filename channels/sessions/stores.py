@@ -70,6 +70,11 @@ class ChannelSession(SessionBase):
         self._session_key = self.own_key
         return data
 
+    def reload(self) -> None:
+        """Read it anew, and forget what was changed."""
+        self._session_cache = self.load()
+        self.modified = False
+
     def save(self, must_create: bool = False) -> None:
         """Store what it holds, or remove the row where that is nothing.
 

@@ -5,6 +5,7 @@ the worker lives on for the next one. How messages are fetched is in ``worker``;
 one, in ``channels.routing``.
 """
 
+import functools
 import logging
 from collections.abc import Callable
 from types import CoroutineType
@@ -18,6 +19,7 @@ from channels.exceptions import ChannelSocketException, ConsumeLater
 from channels.message import Message
 from channels.routing import consumer_name
 from channels.security.websockets import check_origin
+from channels.sessions.sockets import run_first, run_last
 from channels.signals import consumer_finished, consumer_started
 
 __all__ = [
@@ -37,6 +39,9 @@ Callback = Callable[[str, Message], object]
 #: A function or class that takes the message, and what the routing captured.
 Consumer = Callable[..., Any]
 
+#: A channel and the content of a message that came on it.
+Received = tuple[str, dict[str, Any]]
+
 #: The key under which a message carries how often its consumer raised ConsumeLater.
 RETRIES_KEY = "__retries__"
 
@@ -45,6 +50,8 @@ class Dispatcher:
     """Runs consumers. ``sender`` is the class that the signals around a consumer name as theirs.
 
     A consumer that raises ConsumeLater has its message put back at most ``message_retries`` times.
+    ``accepts`` says of a channel whether a message that came on it earlier, and whose turn is now,
+    may become the ``follower``, which is to be dispatched next.
     """
 
     def __init__(
@@ -53,11 +60,14 @@ class Dispatcher:
         sender: type,
         message_retries: int = 10,
         callback: Callback | None = None,
+        accepts: Callable[[str], bool] | None = None,
     ) -> None:
         self.channel_layer = channel_layer
         self.sender = sender
         self.message_retries = message_retries
         self.callback = callback
+        self._accepts = accepts
+        self._follower: Received | None = None
 
     def dispatch(self, channel: str, content: dict[str, Any]) -> None:
         """Run the consumer of a message that was received on ``channel``.
@@ -77,11 +87,24 @@ class Dispatcher:
             # What the consumer sent leaves in here, also when it failed.
             self._announce(consumer_finished, consumer)
 
+    def take_follower(self) -> Received | None:
+        """The channel and content of the message that the last consumer has released, if any."""
+        follower, self._follower = self._follower, None
+        return follower
+
+    def _follow(self, channel: str, content: dict[str, Any]) -> bool:
+        """Have a message be the follower; False where it cannot be."""
+        if self._follower is not None or self._accepts is None or not self._accepts(channel):
+            return False
+        self._follower = channel, content
+        return True
+
     def _match(
         self, channel: str, content: dict[str, Any]
     ) -> tuple[Message, Consumer, dict[str, Any]] | None:
         try:
             message = Message(content, channel, self.channel_layer)
+            message.run_next = self._follow
             match = self.channel_layer.router.match(message)
             if match is None:
                 self._log_unroutable(channel, content)
@@ -134,9 +157,13 @@ class Dispatcher:
     ) -> None:
         if self.callback is not None:
             self.callback(channel, message)
+        call = functools.partial(call_consumer, consumer, message, kwargs)
         if channel == "websocket.connect":
-            check_origin(message)
-        call_consumer(consumer, message, kwargs)
+            run_first(message, consumer, call, check_origin)
+        elif channel == "websocket.disconnect":
+            run_last(message, call)
+        else:
+            call()
 
     def _put_back(self, channel: str, consumer: Consumer, message: Message) -> None:
         content = message.content

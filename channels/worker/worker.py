@@ -15,10 +15,12 @@ from typing import Any
 from django.core.exceptions import ImproperlyConfigured
 
 from channels.asgi import ChannelLayerWrapper
+from channels.channel import Channel
 from channels.exceptions import InvalidStoredMessage
 from channels.names import random_part
 from channels.outage import Backoff, FailureLog
 from channels.pending import Held, pending_message_store
+from channels.sessions.watching import watcher
 from channels.signals import worker_ready
 
 from .dispatch import Callback, Dispatcher
@@ -114,6 +116,7 @@ class Worker:
                     self._work(channels)
             finally:
                 self._send_held()
+                self._hand_over()
                 self._announce([])
 
     def stop(self) -> None:
@@ -145,16 +148,37 @@ class Worker:
         return self._signals if self.signal_handlers else nullcontext()
 
     def _work(self, channels: list[str]) -> None:
-        dispatcher = Dispatcher(self.channel_layer, type(self), self.message_retries, self.callback)
+        dispatcher = Dispatcher(
+            self.channel_layer,
+            type(self),
+            self.message_retries,
+            self.callback,
+            frozenset(channels).__contains__,
+        )
         refresh = self._refresh_interval()
-        while not self.termed:
-            channel, content = self._next(channels, refresh)
-            if channel is not None:
-                self.in_job = True
-                dispatcher.dispatch(channel, content)
-                self.in_job = False
-            if self._announcement_is_due(channel, refresh):
-                self._announce(channels)
+        try:
+            while not self.termed:
+                channel, content = self._follower(dispatcher) or self._next(channels, refresh)
+                if channel is not None:
+                    self.in_job = True
+                    dispatcher.dispatch(channel, content)
+                    self.in_job = False
+                if self._announcement_is_due(channel, refresh):
+                    self._announce(channels)
+        finally:
+            self._put_back(self._follower(dispatcher))
+
+    def _follower(self, dispatcher: Dispatcher) -> tuple[str, Any] | None:
+        """The message that the last consumer has released; what that has sent leaves before it."""
+        follower = dispatcher.take_follower()
+        if follower is not None:
+            self._send_held()
+        return follower
+
+    def _put_back(self, follower: tuple[str, Any] | None) -> None:
+        """Leave a message to other workers."""
+        if follower is not None:
+            self._send_held((Channel(follower[0], channel_layer=self.channel_layer), follower[1]))
 
     def _next(self, channels: list[str], refresh: float | None) -> tuple[str | None, Any]:
         """The next message, or ``(None, None)``; a layer that fails is waited for."""
@@ -204,6 +228,13 @@ class Worker:
                 pending_message_store.send_held(*held, failure)
         except Exception as error:
             logger.error("Cannot send a message of a finished consumer: %s", error, exc_info=error)
+
+    def _hand_over(self) -> None:
+        """Leave sockets whose messages wait for one that may be lost to workers that live on."""
+        try:
+            watcher.hand_over(self.channel_layer)
+        except Exception:
+            logger.exception("Messages that wait for their turn could not be handed over:")
 
     def _refresh_interval(self) -> float | None:
         """Seconds after which to announce again; None where the layer is this process's own."""

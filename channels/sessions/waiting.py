@@ -1,0 +1,117 @@
+"""Where messages wait that came before their turn: a channel for each socket, in its layer.
+
+What waits is known by its ``order``, and has the channel that it came on as ``original_channel``.
+More than that channel holds goes to channels for a single message each. Whose turn it is, and who
+looks here, is in ``channels.sessions.ordering``.
+"""
+
+from typing import Any, NamedTuple
+
+from channels.channel import Channel
+from channels.exceptions import ChannelFull
+from channels.message import Message
+
+__all__ = [
+    "ORIGINAL_CHANNEL",
+    "Taken",
+    "WaitingRoom",
+    "original",
+    "requeue_messages",
+    "wait_channel_name",
+]
+
+#: The key under which a waiting message has the channel that it came on.
+ORIGINAL_CHANNEL = "original_channel"
+
+Content = dict[str, Any]
+
+
+class Taken(NamedTuple):
+    """What a look for one message gave."""
+
+    #: The message, None where it does not wait.
+    content: Content | None
+    #: The orders of those that were met on the way. They are back, but another worker may have
+    #: missed them in the meantime.
+    put_back: frozenset[int]
+
+
+class WaitingRoom:
+    """The messages of one socket that wait in ``layer``."""
+
+    def __init__(self, layer: Any, reply_channel: str) -> None:
+        self.layer = layer
+        self.channel = wait_channel_name(reply_channel)
+
+    def park(self, content: Content) -> None:
+        """Have a message wait, which has its ``original_channel``."""
+        try:
+            self.layer.send(self.channel, content)
+        except ChannelFull:
+            self.layer.send(self._overflow(content["order"]), content)
+
+    def take(self, order: int) -> Taken:
+        """Remove the message of that order.
+
+        Usually it is the first. Where it is not, all that wait are put back by their order, so that
+        those which are looked for next come first.
+        """
+        found: Content | None = None
+        others: list[Content] = []
+        while (content := self._next(order)) is not None:
+            if found is None and content["order"] == order:
+                found = content
+                if not others:
+                    break
+            else:
+                others.append(content)
+        for content in sorted(others, key=_order):
+            self.park(content)
+        return Taken(found, frozenset(map(_order, others)))
+
+    def drain(self) -> list[Content]:
+        """Remove all but what stands in channels of its own, by their order."""
+        waiting: list[Content] = []
+        while (content := self.layer.receive([self.channel])[1]) is not None:
+            waiting.append(content)
+        return sorted(waiting, key=_order)
+
+    def requeue(self, content: Content) -> None:
+        """Put a message back onto the channel that it came on."""
+        channel, content = original(content)
+        Channel(channel, channel_layer=self.layer).send(content)
+
+    def _next(self, order: int) -> Content | None:
+        content: Content | None = self.layer.receive([self.channel, self._overflow(order)])[1]
+        return content
+
+    def _overflow(self, order: int) -> str:
+        return f"{self.channel}.{order}"
+
+
+def wait_channel_name(reply_channel: str) -> str:
+    """The channel on which the messages of a socket wait for their turn."""
+    return "__wait__." + reply_channel.replace("!", "?")
+
+
+def requeue_messages(message: Message) -> None:
+    """Put all messages that wait behind ``message`` back onto the channels that they came on.
+
+    Whatever the turn of each is, so that most of them may have to wait again.
+    """
+    if message.reply_channel is None:
+        return
+    room = WaitingRoom(message.channel_layer, message.reply_channel.name)
+    for content in room.drain():
+        room.requeue(content)
+
+
+def original(content: Content) -> tuple[str, Content]:
+    """The channel that a waiting message came on, and the message as it came."""
+    as_it_came = dict(content)
+    return as_it_came.pop(ORIGINAL_CHANNEL), as_it_came
+
+
+def _order(content: Content) -> int:
+    order: int = content["order"]
+    return order

@@ -1,0 +1,190 @@
+"""The watch over sockets whose messages wait for one that may have been lost.
+
+A message is lost when its worker is killed, or when nobody consumed it before it expired. The ones
+behind it would wait for ever. So the worker that has one wait notes the socket here. A thread
+sleeps until the layer's expiry is over, then looks, and gives up a socket where nothing has moved.
+"""
+
+import contextlib
+import heapq
+import itertools
+import logging
+import os
+import threading
+import time
+from dataclasses import dataclass, field
+from typing import Any
+
+from django.db import connections
+
+from channels.channel import Channel
+from channels.exceptions import ChannelFull
+
+from .ends import GIVEN_UP, how_it_ended, mark_ended
+from .stores import session_for_reply_channel
+from .waiting import ORIGINAL_CHANNEL, WaitingRoom
+
+__all__ = ["STATE_KEY", "Watcher", "give_up", "watcher"]
+
+logger = logging.getLogger("django.channels")
+
+#: The key of a channel session under which it holds the order whose turn it is.
+STATE_KEY = "__channels_next_order"
+
+#: Close code where a message was lost: the server cannot go on (RFC 6455, 7.4.1).
+_CANNOT_GO_ON = 1011
+
+#: Seconds that a message may wait in a layer that does not say how long it keeps them.
+_EXPIRY = 60.0
+
+
+@dataclass
+class _Watch:
+    """One socket that messages of this process wait for."""
+
+    layer: Any
+    reply_channel: str
+    #: What its session said of the turn when it was last looked at.
+    turn: int | None
+    #: The highest order that waits.
+    highest: int
+    deadline: float = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.renew()
+
+    def renew(self) -> None:
+        """Look after another expiry."""
+        self.deadline = time.monotonic() + float(getattr(self.layer, "expiry", _EXPIRY))
+
+    def is_over(self) -> bool:
+        """Whether it needs no more watching; gives the socket up where it has not moved."""
+        turn = session_for_reply_channel(self.reply_channel).get(STATE_KEY)
+        if turn is None and self.turn is not None:
+            return True  # deleted at the end of the socket
+        if turn is not None and turn > self.highest:
+            return True
+        if how_it_ended(self.layer, self.reply_channel) is not None:
+            return True
+        if turn != self.turn:
+            self.turn = turn
+            self.renew()
+            return False
+        give_up(self.layer, self.reply_channel, turn, "a message was lost")
+        return True
+
+
+class Watcher:
+    """Looks after sockets, in a thread that begins with the first one."""
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._watches: dict[tuple[int, str], _Watch] = {}
+        self._deadlines: list[tuple[float, int, tuple[int, str]]] = []
+        self._counter = itertools.count()
+        self._thread: threading.Thread | None = None
+
+    def watch(self, layer: Any, reply_channel: str, turn: int | None, order: int) -> None:
+        """Note that a message waits; ``turn`` is what the session says."""
+        key = (id(layer), reply_channel)
+        with self._changed:
+            watch = self._watches.get(key)
+            if watch is None:
+                self._push(key, _Watch(layer, reply_channel, turn, order))
+                self._start()
+            else:
+                watch.highest = max(watch.highest, order)
+
+    def hand_over(self, layer: Any) -> None:
+        """Put what waits in ``layer`` back onto its channels, for workers that live on.
+
+        For a worker that ends: they have it wait again, and watch instead.
+        """
+        with self._changed:
+            ours = [key for key, watch in self._watches.items() if watch.layer is layer]
+            watches = [self._watches.pop(key) for key in ours]
+        for watch in watches:
+            room = WaitingRoom(layer, watch.reply_channel)
+            for content in room.drain():
+                try:
+                    room.requeue(content)
+                except ChannelFull:
+                    room.park(content)
+
+    def _push(self, key: tuple[int, str], watch: _Watch) -> None:
+        """Watch for another while; a watch that began meanwhile becomes part of this one."""
+        newer = self._watches.get(key, watch)
+        watch.highest = max(watch.highest, newer.highest)
+        self._watches[key] = watch
+        heapq.heappush(self._deadlines, (watch.deadline, next(self._counter), key))
+        self._changed.notify()
+
+    def _start(self) -> None:
+        if self._thread is None or not self._thread.is_alive():
+            self._thread = threading.Thread(target=self._run, name="ordering", daemon=True)
+            self._thread.start()
+
+    def _run(self) -> None:
+        while True:
+            key, watch = self._await_one()
+            try:
+                is_over = watch.is_over()
+            except Exception:
+                logger.exception("Cannot look after %r; trying again later:", watch.reply_channel)
+                watch.renew()
+                is_over = False
+            finally:
+                connections.close_all()
+            with self._changed:
+                if not is_over:
+                    self._push(key, watch)
+
+    def _await_one(self) -> tuple[tuple[int, str], _Watch]:
+        """The next watch whose time has come, which is no longer watched then."""
+        with self._changed:
+            while True:
+                rest = self._deadlines[0][0] - time.monotonic() if self._deadlines else None
+                if rest is None or rest > 0:
+                    self._changed.wait(rest)
+                    continue
+                deadline, _, key = heapq.heappop(self._deadlines)
+                watch = self._watches.get(key)
+                if watch is not None and watch.deadline == deadline:
+                    return key, self._watches.pop(key)
+
+
+def give_up(
+    layer: Any, reply_channel: str, turn: int | None, reason: str, code: int = _CANNOT_GO_ON
+) -> None:
+    """Close a socket whose messages cannot be consumed in order any more.
+
+    What waits is dropped, but its ``websocket.disconnect`` is consumed, now or when it comes.
+    """
+    mark_ended(layer, reply_channel, GIVEN_UP)
+    room = WaitingRoom(layer, reply_channel)
+    waiting = room.drain()
+    for content in waiting:
+        if content[ORIGINAL_CHANNEL] == "websocket.disconnect":
+            room.requeue(content)
+    with contextlib.suppress(ChannelFull):  # then it does not read, and is closed for that
+        Channel(reply_channel, channel_layer=layer).send({"close": code}, immediately=True)
+    logger.error(
+        "The messages of socket %r cannot be consumed in order: %s. It was the turn of order %s. "
+        "The socket was closed with %d, and %d messages that waited were dropped.",
+        reply_channel,
+        reason,
+        "0" if turn is None else turn,
+        code,
+        sum(content[ORIGINAL_CHANNEL] != "websocket.disconnect" for content in waiting),
+    )
+
+
+watcher = Watcher()
+
+
+def _after_fork() -> None:
+    """The thread is the parent's, and so is what it watches."""
+    watcher.__init__()  # type: ignore[misc]
+
+
+os.register_at_fork(after_in_child=_after_fork)
