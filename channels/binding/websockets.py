@@ -72,7 +72,7 @@ class WebsocketBinding(Binding):
         if cls.slight_ordering:
             raise ValueError(f"{cls.__name__}.slight_ordering is gone; use strict_ordering")
         if cls.strict_ordering:
-            return sessions.enforce_ordering(handler)  # type: ignore[attr-defined,no-any-return]
+            return sessions.enforce_ordering(handler)
         return handler
 
     @classmethod

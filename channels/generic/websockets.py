@@ -110,7 +110,7 @@ class WebsocketConsumer(BaseConsumer):
                 else channel_session_user(handler)
             )
         if self.strict_ordering and "multiplexer" not in kwargs:
-            handler = sessions.enforce_ordering(handler)  # type: ignore[attr-defined]
+            handler = sessions.enforce_ordering(handler)
         return handler
 
     def connection_groups(self, **kwargs: Any) -> Iterable[str]:
