@@ -1,7 +1,9 @@
 """Configures Django once for the whole run, and says which engines and servers it uses."""
 
+import fnmatch
 import os
 import shutil
+from pathlib import Path
 
 import pytest
 
@@ -22,6 +24,19 @@ PACKAGES = {
     "rabbitmq-server": "rabbitmq-server",
 }
 
+#: Tests of parts that take no compiled module themselves: all that they reach of one goes through
+#: routing and layers, whose tests run over both engines. These run over the compiled one only. The
+#: contract "one-engine" in pyproject.toml holds it.
+ONE_ENGINE = (
+    "daphne/*",
+    "interfaces/*",
+    "management/*",
+    "worker/*",
+    "test_browser.py",
+    "test_handler_*.py",
+    "test_staticfiles.py",
+)
+
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "needs(*programs): programs that the test starts")
@@ -35,6 +50,13 @@ def pytest_report_header() -> list[str]:
         f"engine: {engine}",
         "servers: " + ", ".join(f"{program} {path}" for program, path in found.items()),
     ]
+
+
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """Mark what runs over one engine only."""
+    path = str(item.path.relative_to(Path(__file__).parent))
+    if any(fnmatch.fnmatch(path, pattern) for pattern in ONE_ENGINE):
+        item.add_marker("compiled_only")
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
