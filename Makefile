@@ -12,6 +12,8 @@ NONE_IS_FINE = $(if $(PYTEST_ARGS),|| [ $$? -eq 5 ])
 EXTENSION_SOURCES := $(wildcard _speedups/*.pyx _speedups/*.pxi _speedups/*.h)
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
+# What the tests start imports much: the bytecode is kept, whatever the environment says.
+export PYTHONDONTWRITEBYTECODE :=
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
 

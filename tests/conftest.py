@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "tests.settings")
 
@@ -14,6 +15,11 @@ import django  # noqa: E402  (the settings module is named above)
 django.setup()
 
 from channels import _speedups  # noqa: E402
+from tests.implementations import Implementation  # noqa: E402
+
+#: On a busy machine any example may take long.
+settings.register_profile("tests", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("tests")
 
 #: The Debian package of each program that tests start.
 PACKAGES = {
@@ -24,12 +30,13 @@ PACKAGES = {
     "rabbitmq-server": "rabbitmq-server",
 }
 
-#: Tests of parts that take no compiled module themselves: all that they reach of one goes through
-#: routing and layers, whose tests run over both engines. These run over the compiled one only. The
-#: contract "one-engine" in pyproject.toml holds it.
+#: Tests that run over the compiled engine only: of parts that take no compiled module themselves,
+#: as the contract "one-engine" in pyproject.toml holds. All that they reach of one goes through
+#: routing and layers, which run over both. Of the layers, RabbitMQ's takes nothing but the codec.
 ONE_ENGINE = (
     "daphne/*",
     "interfaces/*",
+    "layers/rabbitmq/*",
     "management/*",
     "worker/*",
     "test_browser.py",
@@ -53,9 +60,13 @@ def pytest_report_header() -> list[str]:
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:
-    """Mark what runs over one engine only."""
+    """Mark what the pure run would only repeat: one engine's tests, and those of both forms."""
     path = str(item.path.relative_to(Path(__file__).parent))
-    if any(fnmatch.fnmatch(path, pattern) for pattern in ONE_ENGINE):
+    parameters = getattr(item, "callspec", None)
+    if any(fnmatch.fnmatch(path, pattern) for pattern in ONE_ENGINE) or (
+        parameters is not None
+        and any(isinstance(value, Implementation) for value in parameters.params.values())
+    ):
         item.add_marker("compiled_only")
 
 

@@ -19,6 +19,11 @@ __all__ = ["Sentinel", "SentinelSet", "Service"]
 _HASTE = ("info-period", "ping-period", "ask-period", "publish-period")
 
 
+#: Seconds that a failover takes at most: a Sentinel that was not run for two seconds does nothing
+#: for the next thirty (Redis, Sentinel documentation, TILT mode).
+ELECTION = 60
+
+
 class Service:
     """A master and its replica, under a name that Sentinels know."""
 
@@ -100,7 +105,7 @@ class SentinelSet:
         service, old = self.services[name], self.master(name)
         old.stop(SIGKILL)
         for sentinel in self.sentinels:
-            wait_until(lambda s=sentinel: s.master_of(service) != old.port, 30)
+            wait_until(lambda s=sentinel: s.master_of(service) != old.port, ELECTION)
         wait_until(lambda: self.master(name).info("replication")["role"] == "master")
 
     def hand_over(self, name: str = "mymaster") -> RedisServer:
@@ -113,7 +118,7 @@ class SentinelSet:
             sentinel.ask("SENTINEL", "DEBUG", "publish-period", "2000")
         assert self.sentinels[0].ask("SENTINEL", "FAILOVER", name) == b"OK"
         for sentinel in self.sentinels:
-            wait_until(lambda s=sentinel: s.master_of(service) != old.port, 30)
+            wait_until(lambda s=sentinel: s.master_of(service) != old.port, ELECTION)
         wait_until(lambda: _is_replica(old), 30)
         return old
 
