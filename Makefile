@@ -14,6 +14,8 @@ EXTENSION_SOURCES := $(wildcard _speedups/*.pyx _speedups/*.pxi _speedups/*.h)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # What the tests start imports much: the bytecode is kept, whatever the environment says.
 export PYTHONDONTWRITEBYTECODE :=
+# The servers are installed beside the virtual environment.
+MAKEFLAGS += --jobs=2
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
 
