@@ -61,6 +61,7 @@ def pytest_report_header() -> list[str]:
 
 def pytest_itemcollected(item: pytest.Item) -> None:
     """Mark what the pure run would only repeat: one engine's tests, and those of both forms."""
+    assert " at 0x" not in item.nodeid, f"{item.nodeid} differs in each process: name it by ids="
     path = str(item.path.relative_to(Path(__file__).parent))
     parameters = getattr(item, "callspec", None)
     if any(fnmatch.fnmatch(path, pattern) for pattern in ONE_ENGINE) or (
