@@ -8,16 +8,18 @@ the others have made. At the end of a socket the scope deletes its session.
 import functools
 from collections.abc import Callable
 from types import TracebackType
-from typing import Any, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from django.conf import settings
 
 from channels.exceptions import ConsumeLater
-from channels.handler.request import AsgiRequest
 from channels.message import Message
 
 from .ends import DISCONNECTED, how_it_ended, mark_ended
 from .stores import BrowserSession, ChannelSession, session_for_key, session_for_reply_channel
+
+if TYPE_CHECKING:
+    from channels.handler.request import AsgiRequest
 
 __all__ = ["SessionScope", "channel_sessions", "in_scope", "message_of", "session_scope"]
 
@@ -226,8 +228,11 @@ def _session_key(message: Message) -> str | None:
     return request.GET.get("session_key") or request.COOKIES.get(settings.SESSION_COOKIE_NAME)
 
 
-def _request_of(message: Message) -> AsgiRequest:
+def _request_of(message: Message) -> "AsgiRequest":
     """The part of a request in which clients send cookies and parameters."""
+    # A process that only serves loads the app, and has no use for the handler.
+    from channels.handler.request import AsgiRequest  # noqa: PLC0415
+
     found = {key: message.content[key] for key in _REQUEST_KEYS if key in message.content}
     try:
         return AsgiRequest(Message({**found, "method": "FAKE"}, None, None))
