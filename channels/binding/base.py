@@ -60,23 +60,26 @@ class BindingMetaclass(type):
     binding_classes: ClassVar[list[type["Binding"]]] = []
     register_immediately: ClassVar[bool] = False
 
+    #: Those that were defined while apps were loaded, at the start or by a test's other settings.
+    _waiting: ClassVar[list[type["Binding"]]] = []
+
     def __new__(mcs, name: str, bases: tuple[type, ...], body: dict[str, Any]) -> Any:
         cls: Any = super().__new__(mcs, name, bases, body)
         is_abstract = body.get("model", cls) is None
         if bases and not is_abstract:
             mcs.binding_classes.append(cls)
-            if mcs.register_immediately:
+            if mcs.register_immediately and apps.models_ready:
                 cls.register()
+            else:
+                mcs._waiting.append(cls)
         return cls
 
     @classmethod
     def register_all(mcs) -> None:
         """Register what was defined so far, and from now on each class as it is defined."""
-        if mcs.register_immediately:
-            return
         mcs.register_immediately = True
-        for binding in mcs.binding_classes:
-            binding.register()
+        while mcs._waiting:
+            mcs._waiting.pop(0).register()
 
 
 class Binding(metaclass=BindingMetaclass):

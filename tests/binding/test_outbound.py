@@ -5,11 +5,13 @@ import decimal
 import uuid
 
 import pytest
+from django.apps import apps
 from django.db import connection, transaction
 from django.db.models import F, Value
 from django.test.utils import CaptureQueriesContext
 
-from channels.binding.base import sending_at_once
+from channels.binding.base import BindingMetaclass, sending_at_once
+from channels.binding.websockets import WebsocketBinding
 from tests.binding.bindings import PostBinding
 from tests.binding.models import (
     Circle,
@@ -35,6 +37,36 @@ def queries(function):
 
 
 _ROWS = {"SELECT", "INSERT", "UPDATE", "DELETE"}
+
+
+# Registration
+
+
+def test_a_binding_defined_while_apps_are_loaded_is_registered_once_they_are(
+    listening, monkeypatch
+):
+    known = list(BindingMetaclass.binding_classes)
+    with monkeypatch.context() as loading:
+        # As within ``override_settings(INSTALLED_APPS=...)``, when it imports an app's models.
+        loading.setattr(apps, "models_ready", False)
+
+        class TagBinding(WebsocketBinding):
+            model = Tag
+            stream = "tags"
+            fields = ["name"]
+
+            @classmethod
+            def group_names(cls, instance):
+                return ["tags"]
+
+    try:
+        BindingMetaclass.register_all()
+        tags = listening("tags")
+        Tag.objects.create(name="red")
+        assert tags.actions() == [("tags", "create")]
+    finally:
+        TagBinding.unregister()
+        BindingMetaclass.binding_classes[:] = known
 
 
 # Actions and groups
