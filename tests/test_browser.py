@@ -1,20 +1,17 @@
 """The chat example in a real browser: two tabs that talk to each other."""
 
-import shutil
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from selenium import webdriver
-from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 
+from tests.browsers import OUTPUT, headless_chromium
 from tests.chat_server import ChatServer
 from tests.waiting import wait_until
-
-OUTPUT = Path(__file__).parent / "output"
 
 pytestmark = pytest.mark.needs("chromium", "chromedriver")
 
@@ -30,27 +27,9 @@ def chat(tmp_path: Path) -> Iterator[ChatServer]:
 
 @pytest.fixture
 def browser(tmp_path: Path) -> Iterator[webdriver.Chrome]:
-    """Headless Chromium that makes no connection of its own."""
-    options = webdriver.ChromeOptions()
-    options.binary_location = str(shutil.which("chromium"))
-    for argument in (
-        "--headless",
-        "--no-sandbox",
-        "--disable-gpu",
-        "--disable-quic",
-        "--no-first-run",
-        "--disable-background-networking",
-        "--disable-component-update",
-        "--disable-sync",
-        "--window-size=800,600",
-        f"--user-data-dir={tmp_path / 'profile'}",
-    ):
-        options.add_argument(argument)
-    driver = webdriver.Chrome(options=options, service=Service(str(shutil.which("chromedriver"))))
-    try:
+    """A browser of the test's own."""
+    with headless_chromium(tmp_path / "profile") as driver:
         yield driver
-    finally:
-        driver.quit()
 
 
 def wait_for_status(browser: webdriver.Chrome, status: str) -> None:
@@ -101,7 +80,6 @@ def test_two_tabs_chat_and_a_reload_shows_what_was_said(
     wait_until(lambda: lines(browser, "message") == said)
     browser.switch_to.window(grace)
     wait_until(lambda: lines(browser, "message") == said)
-    OUTPUT.mkdir(exist_ok=True)
     browser.save_screenshot(str(OUTPUT / "chat.png"))
 
     # When Grace reloads, then she sees what was said; and Ada that she left and came back
