@@ -62,9 +62,4 @@ def extensions() -> list[Extension]:
     return modules
 
 
-setup(
-    packages=find_packages(),
-    package_dir=PACKAGE_DIR,
-    ext_modules=extensions(),
-    options={"build_ext": {"parallel": True}},  # a compiler for each processor
-)
+setup(packages=find_packages(), package_dir=PACKAGE_DIR, ext_modules=extensions())
