@@ -9,7 +9,7 @@ authentication backend and user model that Django takes, and the same checks. Se
 import hashlib
 from collections.abc import Callable
 from types import SimpleNamespace
-from typing import Any, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from django.contrib import auth
 from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_KEY
@@ -21,6 +21,9 @@ from channels.channel import Group
 from channels.sessions import channel_and_http_session, channel_session, http_session
 from channels.sessions.decorators import prepare_both
 from channels.sessions.scope import SessionScope, in_scope
+
+if TYPE_CHECKING:
+    from django.contrib.auth.models import _AnyUser
 
 __all__ = [
     "channel_and_http_session",
@@ -142,7 +145,7 @@ def user_group(user: Any) -> str:
     return _group_name(user._meta.pk.value_to_string(user))
 
 
-def close_user_sockets(user: Any, code: int | None = None) -> None:
+def close_user_sockets(user: "_AnyUser", code: int | None = None) -> None:
     """Close all sockets of ``user``, on every channel layer: after a logout, or where permissions
     were taken away.
 

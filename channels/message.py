@@ -43,7 +43,8 @@ class Message:
         self.channel = self._channel(channel_name)
         self.reply_channel = self._channel(content.get("reply_channel"))
 
-    def _channel(self, name: str | None) -> Channel | None:
+    # ``Any`` stands for None, for which consumers of channels with replies need not look.
+    def _channel(self, name: str | None) -> "Channel | Any":
         return Channel(name, channel_layer=self.channel_layer) if name else None
 
     def __getitem__(self, key: str) -> Any:

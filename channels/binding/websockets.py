@@ -27,7 +27,7 @@ class WebsocketBinding(Binding):
     ``connection_groups`` are those that ``group_names`` gives.
     """
 
-    model = None
+    model: ClassVar[Any] = None
 
     #: The name of the stream.
     stream: ClassVar[str | None] = None
@@ -108,7 +108,7 @@ class WebsocketBindingWithMembers(WebsocketBinding):
     are ``__``. What can be called is called. A field wins over a member of the same name.
     """
 
-    model = None
+    model: ClassVar[Any] = None
 
     send_members: ClassVar[Sequence[str]] = ()
 

@@ -113,7 +113,7 @@ class WebsocketConsumer(BaseConsumer):
             handler = sessions.enforce_ordering(handler)
         return handler
 
-    def connection_groups(self, **kwargs: Any) -> Iterable[str]:
+    def connection_groups(self, *args: Any, **kwargs: Any) -> Iterable[str]:
         """The names of the groups of this socket; ``kwargs`` is what the routing captured."""
         return self.groups or ()
 
@@ -148,22 +148,23 @@ class WebsocketConsumer(BaseConsumer):
         layer = self.message.channel_layer
         return [Group(name, channel_layer=layer) for name in self.connection_groups(**kwargs)]
 
-    # To be overridden
+    # To be overridden, with what the routing captures and what else they take as named arguments.
+    # It is for that that these have ``*args``: type checkers take any override of such a method.
 
-    def connect(self, message: Message, **kwargs: Any) -> None:
+    def connect(self, message: Message, *args: Any, **kwargs: Any) -> None:
         """Called for a new socket. Whatever overrides it has to accept it as well."""
         if "multiplexer" not in kwargs:
             _reply_channel(message).send({"accept": True})
 
-    def receive(self, text: str | None = None, bytes: bytes | None = None, **kwargs: Any) -> None:
+    def receive(self, *args: Any, **kwargs: Any) -> None:
         """Called for a frame, with the one of ``text`` and ``bytes`` that it has."""
 
-    def disconnect(self, message: Message, **kwargs: Any) -> None:
+    def disconnect(self, message: Message, *args: Any, **kwargs: Any) -> None:
         """Called when a socket has closed."""
 
     # To be called
 
-    def send(self, text: str | None = None, bytes: bytes | None = None, close: Any = False) -> None:
+    def send(self, text: str | None = None, bytes: bytes | None = None, close: int = False) -> None:
         """Send a frame to the socket, and close it then where ``close`` is true or a close code.
 
         Raises ``ValueError`` without ``text`` and ``bytes``, and
@@ -178,7 +179,11 @@ class WebsocketConsumer(BaseConsumer):
 
     @classmethod
     def group_send(
-        cls, name: str, text: str | None = None, bytes: bytes | None = None, close: Any = False
+        cls,
+        name: str,
+        text: str | None = None,
+        bytes: bytes | None = None,
+        close: int = False,
     ) -> None:
         """Send a frame to each socket of the group ``name``; see ``send``."""
         Group(name).send(_frame(text, bytes, close))
@@ -200,19 +205,19 @@ class JsonWebsocketConsumer(WebsocketConsumer):
         except InvalidFrame as error:
             self.invalid_frame(error)
 
-    def receive(self, content: Any, **kwargs: Any) -> None:  # type: ignore[override]  # documented
+    def receive(self, content: Any, *args: Any, **kwargs: Any) -> None:
         """Called with the decoded content of a frame."""
 
     def invalid_frame(self, error: InvalidFrame) -> None:
         """Called for a frame that cannot be taken; raising ``error`` closes with 1008."""
         raise error
 
-    def send(self, content: Any, close: Any = False) -> None:  # type: ignore[override]
+    def send(self, content: Any, close: int = False) -> None:  # type: ignore[override]
         """Send ``content`` as JSON; see ``WebsocketConsumer.send``."""
         super().send(text=self.encode_json(content), close=close)
 
     @classmethod
-    def group_send(cls, name: str, content: Any, close: Any = False) -> None:  # type: ignore[override]
+    def group_send(cls, name: str, content: Any, close: int = False) -> None:  # type: ignore[override]
         """Send ``content`` as JSON to each socket of the group ``name``."""
         WebsocketConsumer.group_send(name, text=cls.encode_json(content), close=close)
 
@@ -267,7 +272,7 @@ class WebsocketMultiplexer:
         return json.dumps(content, cls=DjangoJSONEncoder)
 
     @classmethod
-    def group_send(cls, name: str, stream: str, payload: Any, close: Any = False) -> None:
+    def group_send(cls, name: str, stream: str, payload: Any, close: int = False) -> None:
         """Send ``payload`` on ``stream`` to each socket of the group ``name``."""
         message = cls.encode(stream, payload)
         if close:
@@ -301,7 +306,7 @@ class WebsocketDemultiplexer(JsonWebsocketConsumer):
         with session_scope(message):
             return super().dispatch(message, **kwargs)
 
-    def connect(self, message: Message, **kwargs: Any) -> None:
+    def connect(self, message: Message, *args: Any, **kwargs: Any) -> None:
         """Connect each stream, and accept the socket; what they send follows."""
         held = _HeldChannel(_reply_channel(message))
         try:
@@ -314,14 +319,14 @@ class WebsocketDemultiplexer(JsonWebsocketConsumer):
             raise
         held.release()
 
-    def receive(self, content: Any, **kwargs: Any) -> None:  # type: ignore[override]
+    def receive(self, content: Any, *args: Any, **kwargs: Any) -> None:
         """Hand a payload to its stream."""
         stream, payload = self._parts(content)
         text = {"text": self.encode_json(payload), "bytes": None}
         reply_channel = _reply_channel(self.message)
         self._pass_on(stream, reply_channel, {**self.message.content, **text}, kwargs)
 
-    def disconnect(self, message: Message, **kwargs: Any) -> None:
+    def disconnect(self, message: Message, *args: Any, **kwargs: Any) -> None:
         """Disconnect each stream, also where another one fails."""
         errors: list[Exception] = []
         for stream in self.consumers:

@@ -8,7 +8,7 @@ import functools
 import logging
 import re
 from collections.abc import Callable, Iterable
-from typing import Any, Generic, ParamSpec, TypeVar
+from typing import Any, Concatenate, Generic, ParamSpec, Self, TypeVar, overload
 
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
@@ -30,7 +30,9 @@ __all__ = [
 logger = logging.getLogger("django.channels")
 
 P = ParamSpec("P")
+Q = ParamSpec("Q")
 R = TypeVar("R")
+T = TypeVar("T")
 
 #: An origin as browsers write it: scheme, host and port, nothing else (RFC 6454, 6.2).
 _ORIGIN = re.compile(r"([a-z][a-z0-9+.-]*)://([^/?#@\\\s]+)", re.ASCII | re.IGNORECASE)
@@ -57,7 +59,13 @@ class BaseOriginValidator(Generic[P, R]):
         self.check(message_of(args, type(self).__name__))
         return self.func(*args, **kwargs)
 
-    def __get__(self, instance: Any, owner: type | None = None) -> Callable[..., R]:
+    @overload
+    def __get__(self, instance: None, owner: type | None = None) -> Self: ...
+    @overload
+    def __get__(
+        self: "BaseOriginValidator[Concatenate[T, Q], R]", instance: T, owner: type | None = None
+    ) -> Callable[Q, R]: ...
+    def __get__(self, instance: Any, owner: type | None = None) -> Any:
         return self if instance is None else functools.partial(self, instance)
 
     def check(self, message: Message) -> None:

@@ -5,7 +5,7 @@ in ``routes``; tests against real processes in ``liveserver``.
 """
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal, overload
 
 from django.core.exceptions import ImproperlyConfigured
 from django.test import TestCase, TransactionTestCase
@@ -65,6 +65,14 @@ class ChannelTestCaseMixin(_Base):
         super()._pre_setup()  # type: ignore[misc]  # Django's stubs leave it out
         renew_layers(cls.test_channel_aliases)
 
+    @overload
+    def get_next_message(
+        self, channel: str, alias: str = ..., *, require: Literal[True]
+    ) -> Message: ...
+    @overload
+    def get_next_message(
+        self, channel: str, alias: str = ..., require: bool = ...
+    ) -> Message | None: ...
     def get_next_message(
         self, channel: str, alias: str = DEFAULT_CHANNEL_LAYER, require: bool = False
     ) -> Message | None:

@@ -3,7 +3,7 @@
 import json as json_module
 from collections.abc import Mapping
 from http.cookies import SimpleCookie
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from django.apps import apps
 from django.conf import settings
@@ -15,6 +15,9 @@ from django.utils.module_loading import import_string
 from channels import DEFAULT_CHANNEL_LAYER
 from channels.test.client import Client
 from channels.test.messages import shortened
+
+if TYPE_CHECKING:
+    from django.contrib.auth.base_user import AbstractBaseUser
 
 __all__ = ["WSClient"]
 
@@ -110,7 +113,7 @@ class WSClient(Client):
         self._login(user)
         return True
 
-    def force_login(self, user: Any, backend: str | None = None) -> None:
+    def force_login(self, user: "AbstractBaseUser", backend: str | None = None) -> None:
         """Log ``user`` in without credentials.
 
         ``backend`` is a dotted path, by default the first configured one that knows users.
