@@ -51,7 +51,7 @@ class LiveSite:
         options = {"n_threads": worker_threads, "serve_static": serve_static}
         self.workers = worker_class(Environment.here(ALLOWED_HOSTS=hosts), options)
         self._earlier: ChannelLayerWrapper | None = None
-        self._is_open = False
+        self._serves = False
 
     @property
     def url(self) -> str:
@@ -69,13 +69,11 @@ class LiveSite:
         return f"{host}:{self.server.ready['port']}"
 
     def start(self) -> None:
-        """Serve, on an empty layer, which is the default one of this process too from now on.
+        """Serve, on an empty layer, which until ``stop`` is the default one of this process too.
 
         Raises ``LiveServerError`` where a process cannot.
         """
-        if not self._is_open:
-            self._earlier = channel_layers.set(DEFAULT_CHANNEL_LAYER, self.layer)
-            self._is_open = True
+        self._take_layers_place()
         if self.layer.supports("flush"):
             self.layer.flush()
         both = (self.server, self.workers)
@@ -85,6 +83,7 @@ class LiveSite:
             for process in both:
                 process.finish_start()
         except BaseException:
+            self._give_layers_place_back()
             for process in both:
                 process.kill()
             raise
@@ -95,26 +94,29 @@ class LiveSite:
         What is on the layer is no more handled. Raises ``LiveServerError`` where a process has
         ended by itself.
         """
+        self._give_layers_place_back()
         try:
             self.workers.stop()
         finally:
             self.server.stop()
 
     def close(self) -> None:
-        """End the processes, and give the layer's place back."""
+        """End the processes."""
+        self._give_layers_place_back()
+        self.layer.close()
         try:
             self.server.end()
         finally:
-            try:
-                self.workers.end()
-            finally:
-                self._give_layer_back()
+            self.workers.end()
 
-    def _give_layer_back(self) -> None:
-        if self._is_open:
-            self._is_open = False
+    def _take_layers_place(self) -> None:
+        self._earlier = channel_layers.set(DEFAULT_CHANNEL_LAYER, self.layer)
+        self._serves = True
+
+    def _give_layers_place_back(self) -> None:
+        if self._serves:
+            self._serves = False
             channel_layers.set(DEFAULT_CHANNEL_LAYER, self._earlier)
-        self.layer.close()
 
 
 def _check_layers(user: str) -> None:
