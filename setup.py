@@ -62,4 +62,9 @@ def extensions() -> list[Extension]:
     return modules
 
 
-setup(packages=find_packages(), package_dir=PACKAGE_DIR, ext_modules=extensions())
+setup(
+    packages=find_packages(),
+    package_dir=PACKAGE_DIR,
+    ext_modules=extensions(),
+    options={"build_ext": {"parallel": True}},  # a compiler for each processor
+)

@@ -105,6 +105,20 @@ def _ours(server: Server, channels: list[str] = CHANNELS, operations: int = MANY
     return cost
 
 
+def _ours_joined(server: Server) -> Cost:
+    """As a worker works: each send in one write with the receive after it."""
+    layer = _layer(server)
+
+    def run() -> None:
+        for _ in range(MANY):
+            layer.send_and_receive("websocket.receive", MESSAGE, CHANNELS)
+
+    layer.receive(CHANNELS, True, 0.001)
+    cost = _cost(run, MANY, server)
+    layer.close()
+    return cost
+
+
 def _bare(server: Server) -> Cost:
     """The same two commands for each message, and nothing that a layer has to do beside."""
     hiredis = importlib.import_module("hiredis")
@@ -216,14 +230,18 @@ def _peer_layer(kind: str, url: str) -> Any:
     return getattr(module, name)(hosts=[url], **({"capacity": 10_000} if kind == "core" else {}))
 
 
-async def _peer_messages(layer: Any) -> None:
+async def _peer_messages(layer: Any, at_a_time: int) -> None:
     channel = await layer.new_channel()
     await layer.send(channel, MESSAGE)
     await layer.receive(channel)
     begin = time.process_time(), time.monotonic()
-    for _ in range(FEW):
-        await layer.send(channel, MESSAGE)
-        await layer.receive(channel)
+    for _ in range(FEW // at_a_time):
+        if at_a_time == 1:
+            await layer.send(channel, MESSAGE)
+        else:
+            await asyncio.gather(*(layer.send(channel, MESSAGE) for _ in range(at_a_time)))
+        for _ in range(at_a_time):
+            await layer.receive(channel)
     _print_used(begin, FEW)
 
 
@@ -245,8 +263,10 @@ def _print_used(begin: tuple[float, float], operations: int) -> None:
 
 def _be_peer(kind: str, what: str, url: str) -> None:
     layer = _peer_layer(kind, url)
-    work = _peer_messages(layer) if what == "messages" else _peer_group(layer, GROUP_SENDS[kind])
-    asyncio.run(work)
+    if what == "group":
+        asyncio.run(_peer_group(layer, GROUP_SENDS[kind]))
+    else:
+        asyncio.run(_peer_messages(layer, BATCH if what == "pipelined" else 1))
 
 
 def _peer(kind: str, what: str) -> Callable[[Server], Cost]:
@@ -345,13 +365,17 @@ def _longest_call(members: int, processes: int) -> None:
 
 def main() -> None:
     """Print all of it."""
-    reactor = {"ours, 20 at a time": _in_a_process("pipelined")}
     found = _compare(
-        "send + receive, 150 bytes",
-        {"ours": _ours, "bare hiredis loop": _bare, **reactor, **_peers("messages")},
+        "send + receive, 150 bytes, one at a time",
+        {"ours": _ours, "ours, as workers do": _ours_joined, "bare hiredis loop": _bare}
+        | _peers("messages"),
     )
     ours, bare = found["ours"], found["bare hiredis loop"]
     print(f"  budget of the client {BUDGET}; {bare.clock / ours.clock:.0%} of the bare loop's rate")
+    _compare(
+        f"send + receive, 150 bytes, {BATCH} at a time",
+        {"ours": _in_a_process("pipelined"), **_peers("pipelined")},
+    )
     _compare(f"group send to {MEMBERS:,}, each delivery", {"ours": _ours_group, **_peers("group")})
     _growth()
     print("how long one call of a group send blocks the server")

@@ -1,9 +1,12 @@
 """Configures Django once for the whole run, and says which engines and servers it uses."""
 
+import fnmatch
 import os
 import shutil
+from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "tests.settings")
 
@@ -12,6 +15,11 @@ import django  # noqa: E402  (the settings module is named above)
 django.setup()
 
 from channels import _speedups  # noqa: E402
+from tests.implementations import Implementation  # noqa: E402
+
+#: On a busy machine any example may take long.
+settings.register_profile("tests", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("tests")
 
 #: The Debian package of each program that tests start.
 PACKAGES = {
@@ -21,6 +29,20 @@ PACKAGES = {
     "redis-server": "redis-server",
     "rabbitmq-server": "rabbitmq-server",
 }
+
+#: Tests that run over the compiled engine only: of parts that take no compiled module themselves,
+#: as the contract "one-engine" in pyproject.toml holds. All that they reach of one goes through
+#: routing and layers, which run over both. Of the layers, RabbitMQ's takes nothing but the codec.
+ONE_ENGINE = (
+    "daphne/*",
+    "interfaces/*",
+    "layers/rabbitmq/*",
+    "management/*",
+    "worker/*",
+    "test_browser.py",
+    "test_handler_*.py",
+    "test_staticfiles.py",
+)
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -35,6 +57,18 @@ def pytest_report_header() -> list[str]:
         f"engine: {engine}",
         "servers: " + ", ".join(f"{program} {path}" for program, path in found.items()),
     ]
+
+
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """Mark what the pure run would only repeat: one engine's tests, and those of both forms."""
+    assert " at 0x" not in item.nodeid, f"{item.nodeid} differs in each process: name it by ids="
+    path = str(item.path.relative_to(Path(__file__).parent))
+    parameters = getattr(item, "callspec", None)
+    if any(fnmatch.fnmatch(path, pattern) for pattern in ONE_ENGINE) or (
+        parameters is not None
+        and any(isinstance(value, Implementation) for value in parameters.params.values())
+    ):
+        item.add_marker("compiled_only")
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

@@ -20,14 +20,7 @@ ROUTINGS_OF_A_SUPPLY = 500
 pytestmark = pytest.mark.filterwarnings("ignore:Possible nested set:FutureWarning")
 
 
-#: The forms of the matcher; the compiled one says nothing about the fallback.
-IMPLEMENTATIONS = [
-    pytest.param(each, marks=[pytest.mark.compiled_only] * (each.tag == "compiled"), id=each.tag)
-    for each in find_implementations("match")
-]
-
-
-@pytest.fixture(params=IMPLEMENTATIONS)
+@pytest.fixture(params=find_implementations("match"), ids=str)
 def implementation(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Any:
     """The module that tables are made of in this test."""
     chosen: Implementation = request.param

@@ -41,6 +41,8 @@ KNOWS_TWISTED = (
 )
 
 #: Loads the libraries below our modules, and none of ours, so that they are not loaded for each.
+LIBRARIES_LOADED = "import asyncio, importlib.metadata, logging, ssl, msgpack, pika, redis"
+
 TWISTED_LOADED = """
 import twisted.internet.endpoints, twisted.internet.protocol, twisted.internet.threads
 import twisted.python.log, twisted.internet.epollreactor
@@ -74,7 +76,7 @@ WITH_DJANGO = [name for name in MODULES if name not in {*WITH_TWISTED, *WITHOUT_
 
 @pytest.fixture(scope="module")
 def logic_outcomes():
-    return import_each_alone(WITHOUT_DJANGO)
+    return import_each_alone(WITHOUT_DJANGO, LIBRARIES_LOADED)
 
 
 @pytest.fixture(scope="module")

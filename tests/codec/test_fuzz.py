@@ -17,6 +17,8 @@ from tests.implementations import built, find_implementations
 
 IMPLEMENTATIONS = {twin.tag: twin.imported_module for twin in find_implementations("codec")}
 
+pytestmark = pytest.mark.compiled_only  # which has both forms
+
 needs_compiled = pytest.mark.skipif(
     not built("codec"), reason="the compiled codec is not built here"
 )
@@ -89,7 +91,6 @@ def run(decode, count):
 
 
 @needs_compiled
-@pytest.mark.compiled_only
 @pytest.mark.timeout(300)
 def test_a_million_inputs_are_decoded_or_refused_by_the_compiled_decoder():
     accepted = run(IMPLEMENTATIONS["compiled"].decode, 1_000_000)

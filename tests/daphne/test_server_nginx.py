@@ -20,6 +20,7 @@ from channels.layers.inmemory import ChannelLayer
 from tests.daphne.clients import HttpClient
 from tests.daphne.conftest import RunningServer
 from tests.daphne.corpus.smuggling import ROWS, Row
+from tests.servers.ports import free_port
 from tests.waiting import wait_until
 
 pytestmark = pytest.mark.needs("nginx")
@@ -73,7 +74,7 @@ class Nginx:
         self.application = self.server.application(
             http_request=lambda message: spec.http_response(200, [], b"answer")
         )
-        self.port = _free_port()
+        self.port = free_port()
         self._log = folder / "access.log"
         configuration = folder / "nginx.conf"
         configuration.write_text(
@@ -130,13 +131,6 @@ class Nginx:
 def _header(message: dict[str, Any], name: bytes) -> str:
     """All values of a header in one text, so that a second one is noticed."""
     return ",".join(value.decode("latin-1") for key, value in message["headers"] if key == name)
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 @pytest.fixture(

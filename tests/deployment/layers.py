@@ -22,6 +22,8 @@ class SharedLayer:
     arguments: dict[str, Any]
     programs: tuple[str, ...] = ()
     shared_memory: bool = False
+    #: Whether the pure run has it. One is enough, which reaches all that has a fallback.
+    pure: bool = False
 
     def settings(self, **values: str) -> dict[str, Any]:
         """BACKEND and CONFIG for CHANNEL_LAYERS."""
@@ -31,8 +33,9 @@ class SharedLayer:
     def marks(self) -> list[Any]:
         """What pytest is to know of tests over this layer."""
         marks: list[Any] = [pytest.mark.needs(*self.programs)]
-        if self.shared_memory:
+        if not self.pure:
             marks.append(pytest.mark.compiled_only)
+        if self.shared_memory:
             marks.append(
                 pytest.mark.skipif(not _speedups.COMPILED, reason="shared memory is compiled only")
             )
@@ -57,7 +60,9 @@ LAYERS = {
         {"prefix": "{prefix}", "capacity": 1000},
         shared_memory=True,
     ),
-    "redis": SharedLayer("channels.layers.redis.RedisChannelLayer", _REDIS, ("redis-server",)),
+    "redis": SharedLayer(
+        "channels.layers.redis.RedisChannelLayer", _REDIS, ("redis-server",), pure=True
+    ),
     "redis-local": SharedLayer(
         *("channels.layers.redis.RedisLocalChannelLayer", _REDIS, ("redis-server",)),
         shared_memory=True,

@@ -35,7 +35,6 @@ def application(environ, start_response):
 @pytest.fixture(scope="module")
 def redis() -> Iterator[RedisServer]:
     with RedisServer() as server:
-        server.start()
         yield server
 
 

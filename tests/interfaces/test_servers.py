@@ -46,7 +46,6 @@ def redis(request: pytest.FixtureRequest) -> Iterator[RedisServer | None]:
         yield None
         return
     with RedisServer() as server:
-        server.start()
         yield server
 
 

@@ -77,6 +77,10 @@ class Interpreter:
     environment: Mapping[str, str] = field(default_factory=lambda: {"PYTHONPATH": str(ROOT)})
 
 
+#: Files of projects are changed within the second that tells bytecode from a later source.
+_ENVIRONMENT = {"PYTHONUNBUFFERED": "1", "PYTHONDONTWRITEBYTECODE": "1"}
+
+
 class Process:
     """A running command of the project, in a session of its own: its signals are not the tests'.
 
@@ -91,7 +95,7 @@ class Process:
             self._process = subprocess.Popen(
                 [interpreter.python, *arguments],
                 cwd=folder,
-                env={**os.environ, **interpreter.environment, "PYTHONUNBUFFERED": "1"},
+                env={**os.environ, **interpreter.environment, **_ENVIRONMENT},
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,

@@ -37,7 +37,6 @@ def test_full_channels_and_dropped_messages_are_told_apart():
 
 def test_what_clients_of_a_store_dropped_is_seen_by_all():
     with RedisServer() as server:
-        server.start()
         layer, other = (RedisChannelLayer(hosts=[server.url], capacity=1) for _ in range(2))
         layer.group_add("everybody", "full")
         layer.group_add("everybody", "full.process!a")

@@ -67,6 +67,7 @@ class RedisServer:
 
     def launch(self) -> None:
         """Start it; several servers start in the time of one this way."""
+        assert self._process is None, "it was started already"
         with Path(self.folder, "log").open("ab") as log:
             self._process = subprocess.Popen(
                 [*self.command, *self.options(), *self._arguments], stdout=log, stderr=log

@@ -52,7 +52,19 @@ def names(alias: str = "default") -> set[str]:
         ({"first": null_consumer}, {"first"}),
         ("tests.routing.channel_routing", set()),
     ],
-    ids=str,
+    ids=[
+        "a route",
+        "a class",
+        "an include",
+        "a list",
+        "a tuple",
+        "lists in a list",
+        "lists at two levels",
+        "a tuple in a list",
+        "nothing",
+        "a dict",
+        "an address",
+    ],
 )
 def test_routes_are_one_or_a_list_or_lists(routes, channels):
     if channels is None:

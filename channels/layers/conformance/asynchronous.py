@@ -1,19 +1,17 @@
 """Conformance: the Twisted and asyncio forms of receiving, sending and waiting for room."""
 
 import asyncio
+import functools
 import threading
 from collections.abc import Callable
 from typing import Any
 
 from channels.layers.base import BaseChannelLayer
 from channels.layers.conformance.kit import Background, Kit, needs, refused
-from channels.layers.conformance.wakeups import scheduled
+from channels.layers.conformance.wakeups import quietest, scheduled
 from channels.layers.entries import Delivery
 
 __all__ = ["AsyncioConformance", "TwistedConformance"]
-
-#: Times that the wake-ups of the reactor are counted; the quietest one says what the layer does.
-_WINDOWS = 3
 
 
 class _Pending:
@@ -189,21 +187,15 @@ class TwistedConformance(Kit):
             _Pending(self, layer.room_twisted, "full"),
         ]
         thread = self.in_reactor(threading.get_native_id)
-        # What the start of all this makes the reactor do comes first. The reactor may have other
-        # users, who wake it now and then; a layer that polls wakes it in every window.
-        self.busy_elsewhere(layer)
-        wakeups = min(self._wakeups(layer, thread) for _ in range(_WINDOWS))
+        self.busy_elsewhere(layer)  # what the start of all this makes the reactor do comes first
+        pause = functools.partial(self.busy_elsewhere, layer)
+        wakeups = quietest(lambda: scheduled(thread), pause, self.idle_wakeups)
         for channel in ("quiet", "still!x"):
             layer.send(channel, {})
         layer.receive(["full"])
         assert all(one.result() is not None for one in pending[:2])
         assert pending[2].result() is None
         assert wakeups <= self.idle_wakeups, f"{wakeups} wake-ups in {self.idle_window} s at idle"
-
-    def _wakeups(self, layer: BaseChannelLayer, thread: int) -> int:
-        asleep = scheduled(thread)
-        self.busy_elsewhere(layer)
-        return scheduled(thread) - asleep
 
     def test_a_cancelled_wait_leaves_the_room_to_another(self) -> None:
         layer = self.made(capacity=2)
