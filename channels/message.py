@@ -32,8 +32,8 @@ class Message:
     user: "_AnyUser"
 
     #: Set by workers: takes the channel and content of a message that is to be run next, as soon as
-    #: the consumer has ended; returns False where that worker will not.
-    run_next: "Callable[[str, dict[str, Any]], bool] | None" = None
+    #: the consumer has ended, and what that one is to carry; returns False where the worker cannot.
+    run_next: Callable[[str, dict[str, Any], list[dict[str, Any]]], bool] | None = None
 
     def __init__(
         self, content: dict[str, Any], channel_name: str | None, channel_layer: Any
@@ -42,6 +42,9 @@ class Message:
         self.channel_layer = channel_layer
         self.channel = self._channel(channel_name)
         self.reply_channel = self._channel(content.get("reply_channel"))
+        #: Later messages of the same socket, in the hands of who has this one
+        #: (``channels.sessions.ordering``).
+        self.carried: list[dict[str, Any]] = []
 
     # ``Any`` stands for None, for which consumers of channels with replies need not look.
     def _channel(self, name: str | None) -> "Channel | Any":

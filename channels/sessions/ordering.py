@@ -26,7 +26,7 @@ from channels.pending import pending_message_store
 from .ends import GIVEN_UP, how_it_ended
 from .scope import SessionScope, channel_sessions, message_of, session_scope
 from .stores import ChannelSession, session_for_reply_channel
-from .waiting import ORIGINAL_CHANNEL, WaitingRoom, original
+from .waiting import ORIGINAL_CHANNEL, WaitingRoom, original, park_again
 from .watching import STATE_KEY, give_up, watcher
 
 __all__ = ["STATE_KEY", "connects_in_order", "enforce_ordering", "enforces_ordering", "take_turn"]
@@ -176,16 +176,20 @@ def _wait(scope: SessionScope, order: int, turn: int) -> bool:
     room = WaitingRoom(layer, name)
     room.park({ORIGINAL_CHANNEL: message.channel.name, **message.content})
     session.reload()
-    ended = how_it_ended(layer, name)
+    ended = None
+    if _is_last(scope) or STATE_KEY not in session:
+        ended = how_it_ended(layer, name)
     if order > _turn(session, message, order) and ended is None:
         watcher.watch(layer, name, session.get(STATE_KEY), order)
         return scope.abandon()
-    taken = room.take(order)
-    if taken.content is None:
-        # Somebody else has it, who runs it. Unless that one missed another one meanwhile.
-        _look_again(room, name, taken.put_back)
+    own, others = room.take(order)
+    if own is None:
+        # Somebody else has it, who runs it. Who looked for others in the meantime has missed these.
+        _return(room, name, others)
         return scope.abandon()
+    message.carried.extend(others)
     if ended == GIVEN_UP and not _is_last(scope):
+        park_again(layer, message.carried)
         return scope.abandon()
     return _accept(scope, order)
 
@@ -194,27 +198,39 @@ def _release(message: Message, turn: int) -> None:
     """Run the message whose turn it is, if it waits."""
     assert message.reply_channel is not None
     room = WaitingRoom(message.channel_layer, message.reply_channel.name)
-    taken = room.take(turn)
-    if taken.content is not None:
-        _pass_on(room, taken.content, message)
+    hand = {content["order"]: content for content in message.carried}
+    message.carried.clear()
+    content = hand.pop(turn, None)
+    if content is None:
+        content, others = room.take(turn)
+        hand.update((other["order"], other) for other in others)
+    if content is None:
+        _return(room, message.reply_channel.name, list(hand.values()))
     else:
-        _look_again(room, message.reply_channel.name, taken.put_back)
+        _pass_on(room, content, list(hand.values()), message)
 
 
-def _look_again(room: WaitingRoom, reply_channel: str, put_back: frozenset[int]) -> None:
-    """Release a message that was away, while its turn came, because it stood before another one."""
-    while put_back:
+def _return(room: WaitingRoom, reply_channel: str, contents: list[dict[str, Any]]) -> None:
+    """Have messages wait again, and release the one whose turn came while they were away."""
+    while contents:
+        room.park(*contents)
         turn = session_for_reply_channel(reply_channel).get(STATE_KEY)
-        if turn not in put_back:
+        if turn is None or turn not in {content["order"] for content in contents}:
             return
-        taken = room.take(turn)
-        if taken.content is not None:
-            return room.requeue(taken.content)
-        put_back = taken.put_back
+        content, contents = room.take(turn)
+        if content is not None:
+            room.park(*contents)
+            return room.requeue(content)
 
 
-def _pass_on(room: WaitingRoom, content: dict[str, Any], message: Message) -> None:
-    """Give a message whose turn it is to the worker that ran the one before, if it takes it."""
+def _pass_on(
+    room: WaitingRoom, content: dict[str, Any], rest: list[dict[str, Any]], message: Message
+) -> None:
+    """Give a message whose turn it is to the worker that ran the one before, if it takes it.
+
+    With it go the ``rest`` of those that were taken out: it will be their turn next.
+    """
     channel, as_it_came = original(content)
-    if message.run_next is None or not message.run_next(channel, as_it_came):
+    if message.run_next is None or not message.run_next(channel, as_it_came, rest):
+        room.park(*rest)
         room.requeue(content)

@@ -5,7 +5,7 @@ More than that channel holds goes to channels for a single message each. Whose t
 looks here, is in ``channels.sessions.ordering``.
 """
 
-from typing import Any, NamedTuple
+from typing import Any
 
 from channels.channel import Channel
 from channels.exceptions import ChannelFull
@@ -13,7 +13,6 @@ from channels.message import Message
 
 __all__ = [
     "ORIGINAL_CHANNEL",
-    "Taken",
     "WaitingRoom",
     "original",
     "requeue_messages",
@@ -26,16 +25,6 @@ ORIGINAL_CHANNEL = "original_channel"
 Content = dict[str, Any]
 
 
-class Taken(NamedTuple):
-    """What a look for one message gave."""
-
-    #: The message, None where it does not wait.
-    content: Content | None
-    #: The orders of those that were met on the way. They are back, but another worker may have
-    #: missed them in the meantime.
-    put_back: frozenset[int]
-
-
 class WaitingRoom:
     """The messages of one socket that wait in ``layer``."""
 
@@ -43,31 +32,26 @@ class WaitingRoom:
         self.layer = layer
         self.channel = wait_channel_name(reply_channel)
 
-    def park(self, content: Content) -> None:
-        """Have a message wait, which has its ``original_channel``."""
-        try:
-            self.layer.send(self.channel, content)
-        except ChannelFull:
-            self.layer.send(self._overflow(content["order"]), content)
+    def park(self, *contents: Content) -> None:
+        """Have messages wait, each of which has its ``original_channel``."""
+        for content in sorted(contents, key=_order):
+            try:
+                self.layer.send(self.channel, content)
+            except ChannelFull:
+                self.layer.send(self._overflow(content["order"]), content)
 
-    def take(self, order: int) -> Taken:
-        """Remove the message of that order.
+    def take(self, order: int) -> tuple[Content | None, list[Content]]:
+        """Remove the message of that order, and what stands before it.
 
-        Usually it is the first. Where it is not, all that wait are put back by their order, so that
-        those which are looked for next come first.
+        Usually it is the first one. The others are the caller's to keep while it is the turn of the
+        message, which nobody can miss them in, or to park again.
         """
-        found: Content | None = None
         others: list[Content] = []
         while (content := self._next(order)) is not None:
-            if found is None and content["order"] == order:
-                found = content
-                if not others:
-                    break
-            else:
-                others.append(content)
-        for content in sorted(others, key=_order):
-            self.park(content)
-        return Taken(found, frozenset(map(_order, others)))
+            if content["order"] == order:
+                return content, others
+            others.append(content)
+        return None, others
 
     def drain(self) -> list[Content]:
         """Remove all but what stands in channels of its own, by their order."""
@@ -104,6 +88,13 @@ def requeue_messages(message: Message) -> None:
     room = WaitingRoom(message.channel_layer, message.reply_channel.name)
     for content in room.drain():
         room.requeue(content)
+
+
+def park_again(layer: Any, contents: list[Content]) -> None:
+    """Have messages of one socket wait again that somebody has taken on the way to another one."""
+    if contents:
+        WaitingRoom(layer, contents[0]["reply_channel"]).park(*contents)
+        contents.clear()
 
 
 def original(content: Content) -> tuple[str, Content]:

@@ -7,11 +7,12 @@ sleeps until the layer's expiry is over, then looks, and gives up a socket where
 
 import contextlib
 import heapq
-import itertools
 import logging
 import os
 import threading
 import time
+import weakref
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -42,7 +43,8 @@ _EXPIRY = 60.0
 class _Watch:
     """One socket that messages of this process wait for."""
 
-    layer: Any
+    #: Gives the layer; a watch does not keep it alive.
+    layer: Callable[[], Any]
     reply_channel: str
     #: What its session said of the turn when it was last looked at.
     turn: int | None
@@ -55,22 +57,25 @@ class _Watch:
 
     def renew(self) -> None:
         """Look after another expiry."""
-        self.deadline = time.monotonic() + float(getattr(self.layer, "expiry", _EXPIRY))
+        self.deadline = time.monotonic() + float(getattr(self.layer(), "expiry", _EXPIRY))
 
     def is_over(self) -> bool:
         """Whether it needs no more watching; gives the socket up where it has not moved."""
+        layer = self.layer()
+        if layer is None:
+            return True
         turn = session_for_reply_channel(self.reply_channel).get(STATE_KEY)
         if turn is None and self.turn is not None:
             return True  # deleted at the end of the socket
         if turn is not None and turn > self.highest:
             return True
-        if how_it_ended(self.layer, self.reply_channel) is not None:
+        if how_it_ended(layer, self.reply_channel) is not None:
             return True
         if turn != self.turn:
             self.turn = turn
             self.renew()
             return False
-        give_up(self.layer, self.reply_channel, turn, "a message was lost")
+        give_up(layer, self.reply_channel, turn, "a message was lost")
         return True
 
 
@@ -79,18 +84,16 @@ class Watcher:
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
-        self._watches: dict[tuple[int, str], _Watch] = {}
-        self._deadlines: list[tuple[float, int, tuple[int, str]]] = []
-        self._counter = itertools.count()
+        self._watches: dict[str, _Watch] = {}
+        self._deadlines: list[tuple[float, str]] = []
         self._thread: threading.Thread | None = None
 
     def watch(self, layer: Any, reply_channel: str, turn: int | None, order: int) -> None:
         """Note that a message waits; ``turn`` is what the session says."""
-        key = (id(layer), reply_channel)
         with self._changed:
-            watch = self._watches.get(key)
+            watch = self._watches.get(reply_channel)
             if watch is None:
-                self._push(key, _Watch(layer, reply_channel, turn, order))
+                self._push(_Watch(_weakly(layer), reply_channel, turn, order))
                 self._start()
             else:
                 watch.highest = max(watch.highest, order)
@@ -101,8 +104,8 @@ class Watcher:
         For a worker that ends: they have it wait again, and watch instead.
         """
         with self._changed:
-            ours = [key for key, watch in self._watches.items() if watch.layer is layer]
-            watches = [self._watches.pop(key) for key in ours]
+            ours = [name for name, watch in self._watches.items() if watch.layer() is layer]
+            watches = [self._watches.pop(name) for name in ours]
         for watch in watches:
             room = WaitingRoom(layer, watch.reply_channel)
             for content in room.drain():
@@ -111,12 +114,12 @@ class Watcher:
                 except ChannelFull:
                     room.park(content)
 
-    def _push(self, key: tuple[int, str], watch: _Watch) -> None:
+    def _push(self, watch: _Watch) -> None:
         """Watch for another while; a watch that began meanwhile becomes part of this one."""
-        newer = self._watches.get(key, watch)
-        watch.highest = max(watch.highest, newer.highest)
-        self._watches[key] = watch
-        heapq.heappush(self._deadlines, (watch.deadline, next(self._counter), key))
+        name = watch.reply_channel
+        watch.highest = max(watch.highest, self._watches.get(name, watch).highest)
+        self._watches[name] = watch
+        heapq.heappush(self._deadlines, (watch.deadline, name))
         self._changed.notify()
 
     def _start(self) -> None:
@@ -126,7 +129,7 @@ class Watcher:
 
     def _run(self) -> None:
         while True:
-            key, watch = self._await_one()
+            watch = self._await_one()
             try:
                 is_over = watch.is_over()
             except Exception:
@@ -137,9 +140,9 @@ class Watcher:
                 connections.close_all()
             with self._changed:
                 if not is_over:
-                    self._push(key, watch)
+                    self._push(watch)
 
-    def _await_one(self) -> tuple[tuple[int, str], _Watch]:
+    def _await_one(self) -> _Watch:
         """The next watch whose time has come, which is no longer watched then."""
         with self._changed:
             while True:
@@ -147,10 +150,10 @@ class Watcher:
                 if rest is None or rest > 0:
                     self._changed.wait(rest)
                     continue
-                deadline, _, key = heapq.heappop(self._deadlines)
-                watch = self._watches.get(key)
+                deadline, name = heapq.heappop(self._deadlines)
+                watch = self._watches.get(name)
                 if watch is not None and watch.deadline == deadline:
-                    return key, self._watches.pop(key)
+                    return self._watches.pop(name)
 
 
 def give_up(
@@ -177,6 +180,13 @@ def give_up(
         code,
         sum(content[ORIGINAL_CHANNEL] != "websocket.disconnect" for content in waiting),
     )
+
+
+def _weakly(layer: Any) -> Callable[[], Any]:
+    try:
+        return weakref.ref(layer)
+    except TypeError:
+        return lambda: layer
 
 
 watcher = Watcher()

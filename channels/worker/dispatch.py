@@ -20,6 +20,7 @@ from channels.message import Message
 from channels.routing import consumer_name
 from channels.security.websockets import check_origin
 from channels.sessions.sockets import run_first, run_last
+from channels.sessions.waiting import park_again
 from channels.signals import consumer_finished, consumer_started
 
 __all__ = [
@@ -27,6 +28,7 @@ __all__ = [
     "Callback",
     "Consumer",
     "Dispatcher",
+    "Follower",
     "call_consumer",
     "end_socket",
 ]
@@ -39,8 +41,8 @@ Callback = Callable[[str, Message], object]
 #: A function or class that takes the message, and what the routing captured.
 Consumer = Callable[..., Any]
 
-#: A channel and the content of a message that came on it.
-Received = tuple[str, dict[str, Any]]
+#: A message that is to be dispatched next: its channel, its content, and what it carries.
+Follower = tuple[str, dict[str, Any], list[dict[str, Any]]]
 
 #: The key under which a message carries how often its consumer raised ConsumeLater.
 RETRIES_KEY = "__retries__"
@@ -67,37 +69,51 @@ class Dispatcher:
         self.message_retries = message_retries
         self.callback = callback
         self._accepts = accepts
-        self._follower: Received | None = None
+        self._follower: Follower | None = None
 
-    def dispatch(self, channel: str, content: dict[str, Any]) -> None:
+    def dispatch(
+        self, channel: str, content: dict[str, Any], carried: list[dict[str, Any]] | None = None
+    ) -> None:
         """Run the consumer of a message that was received on ``channel``.
+
+        ``carried`` are messages of the same socket that come after it; those that its consumer does
+        not take up wait again.
 
         Lets nothing out but ``KeyboardInterrupt``, which is the user's and not the consumer's where
         no signal handlers are installed. ``SystemExit`` is contained: a consumer cannot end the
         worker, only a signal can.
         """
+        carried = [] if carried is None else carried
         match = self._match(channel, content)
-        if match is None:
-            return
-        message, consumer, kwargs = match
-        self._announce(consumer_started, consumer)
-        try:
-            self._run(channel, consumer, message, kwargs)
-        finally:
-            # What the consumer sent leaves in here, also when it failed.
-            self._announce(consumer_finished, consumer)
+        if match is not None:
+            message, consumer, kwargs = match
+            message.carried = carried
+            self._announce(consumer_started, consumer)
+            try:
+                self._run(channel, consumer, message, kwargs)
+            finally:
+                # What the consumer sent leaves in here, also when it failed.
+                self._announce(consumer_finished, consumer)
+        if carried:
+            self._park_again(carried)
 
-    def take_follower(self) -> Received | None:
-        """The channel and content of the message that the last consumer has released, if any."""
+    def take_follower(self) -> Follower | None:
+        """The message that the last consumer has released, if any; to be dispatched."""
         follower, self._follower = self._follower, None
         return follower
 
-    def _follow(self, channel: str, content: dict[str, Any]) -> bool:
+    def _follow(self, channel: str, content: dict[str, Any], carried: list[dict[str, Any]]) -> bool:
         """Have a message be the follower; False where it cannot be."""
         if self._follower is not None or self._accepts is None or not self._accepts(channel):
             return False
-        self._follower = channel, content
+        self._follower = channel, content, carried
         return True
+
+    def _park_again(self, carried: list[dict[str, Any]]) -> None:
+        try:
+            park_again(self.channel_layer, carried)
+        except Exception:
+            logger.exception("%d messages that wait for their turn were lost:", len(carried))
 
     def _match(
         self, channel: str, content: dict[str, Any]

@@ -20,10 +20,11 @@ from channels.exceptions import InvalidStoredMessage
 from channels.names import random_part
 from channels.outage import Backoff, FailureLog
 from channels.pending import Held, pending_message_store
+from channels.sessions.waiting import park_again
 from channels.sessions.watching import watcher
 from channels.signals import worker_ready
 
-from .dispatch import Callback, Dispatcher
+from .dispatch import Callback, Dispatcher, Follower
 from .stopping import StopSignals
 
 __all__ = ["Worker"]
@@ -158,27 +159,30 @@ class Worker:
         refresh = self._refresh_interval()
         try:
             while not self.termed:
-                channel, content = self._follower(dispatcher) or self._next(channels, refresh)
+                follower = self._follower(dispatcher)
+                channel, content, carried = follower or (*self._next(channels, refresh), None)
                 if channel is not None:
                     self.in_job = True
-                    dispatcher.dispatch(channel, content)
+                    dispatcher.dispatch(channel, content, carried)
                     self.in_job = False
                 if self._announcement_is_due(channel, refresh):
                     self._announce(channels)
         finally:
             self._put_back(self._follower(dispatcher))
 
-    def _follower(self, dispatcher: Dispatcher) -> tuple[str, Any] | None:
+    def _follower(self, dispatcher: Dispatcher) -> Follower | None:
         """The message that the last consumer has released; what that has sent leaves before it."""
         follower = dispatcher.take_follower()
         if follower is not None:
             self._send_held()
         return follower
 
-    def _put_back(self, follower: tuple[str, Any] | None) -> None:
-        """Leave a message to other workers."""
+    def _put_back(self, follower: Follower | None) -> None:
+        """Leave a message, and those that it carries, to other workers."""
         if follower is not None:
-            self._send_held((Channel(follower[0], channel_layer=self.channel_layer), follower[1]))
+            channel, content, carried = follower
+            park_again(self.channel_layer, carried)
+            self._send_held((Channel(channel, channel_layer=self.channel_layer), content))
 
     def _next(self, channels: list[str], refresh: float | None) -> tuple[str | None, Any]:
         """The next message, or ``(None, None)``; a layer that fails is waited for."""
