@@ -25,9 +25,9 @@ from channels.pending import pending_message_store
 
 from .ends import GIVEN_UP, how_it_ended
 from .scope import SessionScope, channel_sessions, message_of, session_scope
-from .stores import ChannelSession, session_for_reply_channel
+from .stores import ChannelSession
 from .waiting import ORIGINAL_CHANNEL, WaitingRoom, original, park_again
-from .watching import STATE_KEY, give_up, watcher
+from .watching import STATE_KEY, give_up, park_and_look, watcher
 
 __all__ = ["STATE_KEY", "connects_in_order", "enforce_ordering", "enforces_ordering", "take_turn"]
 
@@ -170,7 +170,8 @@ def _wait(scope: SessionScope, order: int, turn: int) -> bool:
     assert message.reply_channel is not None and message.channel is not None
     layer, name = message.channel_layer, message.reply_channel.name
     if order > turn + AHEAD_LIMIT:
-        give_up(layer, name, turn, f"more than {AHEAD_LIMIT} messages wait", _TRY_AGAIN_LATER)
+        reason = f"{order - turn} more came meanwhile, over {AHEAD_LIMIT}"
+        give_up(layer, name, turn, reason, _TRY_AGAIN_LATER)
         if not _is_last(scope):
             return scope.abandon()
     room = WaitingRoom(layer, name)
@@ -185,7 +186,7 @@ def _wait(scope: SessionScope, order: int, turn: int) -> bool:
     own, others = room.take(order)
     if own is None:
         # Somebody else has it, who runs it. Who looked for others in the meantime has missed these.
-        _return(room, name, others)
+        park_and_look(room, name, others)
         return scope.abandon()
     message.carried.extend(others)
     if ended == GIVEN_UP and not _is_last(scope):
@@ -205,22 +206,9 @@ def _release(message: Message, turn: int) -> None:
         content, others = room.take(turn)
         hand.update((other["order"], other) for other in others)
     if content is None:
-        _return(room, message.reply_channel.name, list(hand.values()))
+        park_and_look(room, message.reply_channel.name, list(hand.values()))
     else:
         _pass_on(room, content, list(hand.values()), message)
-
-
-def _return(room: WaitingRoom, reply_channel: str, contents: list[dict[str, Any]]) -> None:
-    """Have messages wait again, and release the one whose turn came while they were away."""
-    while contents:
-        room.park(*contents)
-        turn = session_for_reply_channel(reply_channel).get(STATE_KEY)
-        if turn is None or turn not in {content["order"] for content in contents}:
-            return
-        content, contents = room.take(turn)
-        if content is not None:
-            room.park(*contents)
-            return room.requeue(content)
 
 
 def _pass_on(

@@ -53,10 +53,13 @@ class WaitingRoom:
             others.append(content)
         return None, others
 
-    def drain(self) -> list[Content]:
-        """Remove all but what stands in channels of its own, by their order."""
+    def drain(self, highest: int | None = None) -> list[Content]:
+        """Remove all, by their order.
+
+        Of those that stand in channels of their own only the one of order ``highest`` is found.
+        """
         waiting: list[Content] = []
-        while (content := self.layer.receive([self.channel])[1]) is not None:
+        while (content := self._next(highest)) is not None:
             waiting.append(content)
         return sorted(waiting, key=_order)
 
@@ -65,8 +68,11 @@ class WaitingRoom:
         channel, content = original(content)
         Channel(channel, channel_layer=self.layer).send(content)
 
-    def _next(self, order: int) -> Content | None:
-        content: Content | None = self.layer.receive([self.channel, self._overflow(order)])[1]
+    def _next(self, order: int | None) -> Content | None:
+        channels = [self.channel]
+        if order is not None:
+            channels.append(self._overflow(order))
+        content: Content | None = self.layer.receive(channels)[1]
         return content
 
     def _overflow(self, order: int) -> str:

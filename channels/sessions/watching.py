@@ -2,7 +2,8 @@
 
 A message is lost when its worker is killed, or when nobody consumed it before it expired. The ones
 behind it would wait for ever. So the worker that has one wait notes the socket here. A thread
-sleeps until the layer's expiry is over, then looks, and gives up a socket where nothing has moved.
+sleeps until half of the layer's expiry is over, then looks, and has what waits not expire; it gives
+up a socket where nothing has moved in two such times.
 """
 
 import contextlib
@@ -25,7 +26,7 @@ from .ends import GIVEN_UP, how_it_ended, mark_ended
 from .stores import session_for_reply_channel
 from .waiting import ORIGINAL_CHANNEL, WaitingRoom
 
-__all__ = ["STATE_KEY", "Watcher", "give_up", "watcher"]
+__all__ = ["STATE_KEY", "Watcher", "give_up", "park_and_look", "watcher"]
 
 logger = logging.getLogger("django.channels")
 
@@ -50,33 +51,38 @@ class _Watch:
     turn: int | None
     #: The highest order that waits.
     highest: int
+    #: How often it was seen not to have moved since.
+    still: int = 0
     deadline: float = field(init=False)
 
     def __post_init__(self) -> None:
         self.renew()
 
     def renew(self) -> None:
-        """Look after another expiry."""
-        self.deadline = time.monotonic() + float(getattr(self.layer(), "expiry", _EXPIRY))
+        """Look again when half of the expiry has passed."""
+        self.deadline = time.monotonic() + float(getattr(self.layer(), "expiry", _EXPIRY)) / 2
 
     def is_over(self) -> bool:
         """Whether it needs no more watching; gives the socket up where it has not moved."""
-        layer = self.layer()
+        layer, name = self.layer(), self.reply_channel
         if layer is None:
             return True
-        turn = session_for_reply_channel(self.reply_channel).get(STATE_KEY)
-        if turn is None and self.turn is not None:
-            return True  # deleted at the end of the socket
-        if turn is not None and turn > self.highest:
+        turn = session_for_reply_channel(name).get(STATE_KEY)
+        if (turn is None and self.turn is not None) or (turn is not None and turn > self.highest):
             return True
-        if how_it_ended(layer, self.reply_channel) is not None:
+        if how_it_ended(layer, name) is not None:
+            _let_go(layer, name, self.highest)
             return True
-        if turn != self.turn:
-            self.turn = turn
-            self.renew()
-            return False
-        give_up(layer, self.reply_channel, turn, "a message was lost")
-        return True
+        self.still = self.still + 1 if turn == self.turn else 0
+        if self.still == 2:
+            give_up(layer, name, turn, "a message was lost", highest=self.highest)
+            return True
+        self.turn = turn
+        # Otherwise what waits would expire before it can be let go.
+        room = WaitingRoom(layer, name)
+        park_and_look(room, name, room.drain(self.highest))
+        self.renew()
+        return False
 
 
 class Watcher:
@@ -156,19 +162,33 @@ class Watcher:
                     return self._watches.pop(name)
 
 
+def park_and_look(room: WaitingRoom, reply_channel: str, contents: list[dict[str, Any]]) -> None:
+    """Have messages wait again, and release the one whose turn came while they were away."""
+    while contents:
+        room.park(*contents)
+        turn = session_for_reply_channel(reply_channel).get(STATE_KEY)
+        if turn is None or turn not in {content["order"] for content in contents}:
+            return
+        content, contents = room.take(turn)
+        if content is not None:
+            room.park(*contents)
+            return room.requeue(content)
+
+
 def give_up(
-    layer: Any, reply_channel: str, turn: int | None, reason: str, code: int = _CANNOT_GO_ON
+    layer: Any,
+    reply_channel: str,
+    turn: int | None,
+    reason: str,
+    code: int = _CANNOT_GO_ON,
+    highest: int | None = None,
 ) -> None:
     """Close a socket whose messages cannot be consumed in order any more.
 
     What waits is dropped, but its ``websocket.disconnect`` is consumed, now or when it comes.
     """
     mark_ended(layer, reply_channel, GIVEN_UP)
-    room = WaitingRoom(layer, reply_channel)
-    waiting = room.drain()
-    for content in waiting:
-        if content[ORIGINAL_CHANNEL] == "websocket.disconnect":
-            room.requeue(content)
+    dropped = _let_go(layer, reply_channel, highest)
     with contextlib.suppress(ChannelFull):  # then it does not read, and is closed for that
         Channel(reply_channel, channel_layer=layer).send({"close": code}, immediately=True)
     logger.error(
@@ -178,8 +198,18 @@ def give_up(
         reason,
         "0" if turn is None else turn,
         code,
-        sum(content[ORIGINAL_CHANNEL] != "websocket.disconnect" for content in waiting),
+        dropped,
     )
+
+
+def _let_go(layer: Any, reply_channel: str, highest: int | None) -> int:
+    """Drop what waits, but for the last message of the socket; how many were dropped."""
+    room = WaitingRoom(layer, reply_channel)
+    waiting = room.drain(highest)
+    last = [each for each in waiting if each[ORIGINAL_CHANNEL] == "websocket.disconnect"]
+    for content in last:
+        room.requeue(content)
+    return len(waiting) - len(last)
 
 
 def _weakly(layer: Any) -> Callable[[], Any]:
