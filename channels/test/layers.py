@@ -17,10 +17,6 @@ __all__ = ["CaptiveLayer", "captive_layers", "renew_layers"]
 class CaptiveLayer(ChannelLayer):
     """An in-memory layer with the default options, so that a channel holds 10 messages."""
 
-    #: Whether a test looks at what is sent, so that nothing needs to wait for a commit which a test
-    #: never makes.
-    is_captive = True
-
     def waiting(self) -> list[tuple[str, dict[str, Any]]]:
         """What waits, by channel and oldest first: full names and messages, which stay there."""
         with self._section:

@@ -25,6 +25,10 @@ __all__ = [
 ]
 
 
+#: The fixtures of pytest-django that have tests commit.
+_COMMITTING = {"transactional_db", "django_db_reset_sequences", "live_server"}
+
+
 def pytest_itemcollected(item: pytest.Item) -> None:
     """Have pytest-django, where it is there, give tests of live servers a database to commit in.
 
@@ -53,18 +57,38 @@ def _channels_django() -> None:
 
 
 @pytest.fixture
-def channel_layer(_channels_django: None) -> "Iterator[ChannelLayerWrapper]":
+def channel_layer(
+    request: pytest.FixtureRequest, _channels_django: None
+) -> "Iterator[ChannelLayerWrapper]":
     """A fresh layer in memory that takes the place of the default one during the test.
 
     Its ``waiting()`` shows the messages on it. Database connections stay open through the consumers
-    that the test runs.
+    that the test runs. Data binding sends at once where pytest-django lets no test commit.
     """
     from channels import DEFAULT_CHANNEL_LAYER, channel_layers  # noqa: PLC0415
+    from channels.binding.base import sending_at_once  # noqa: PLC0415
     from channels.test.connections import keep_connections  # noqa: PLC0415
     from channels.test.layers import captive_layers  # noqa: PLC0415
 
-    with captive_layers([DEFAULT_CHANNEL_LAYER]), keep_connections():
+    with ExitStack() as stack:
+        stack.enter_context(captive_layers([DEFAULT_CHANNEL_LAYER]))
+        stack.enter_context(keep_connections())
+        if not _commits(request):
+            stack.enter_context(sending_at_once())
         yield channel_layers[DEFAULT_CHANNEL_LAYER]
+
+
+def _commits(request: pytest.FixtureRequest) -> bool:
+    """Whether what a test does in the database is committed."""
+    if not request.config.pluginmanager.hasplugin("django"):
+        return True
+    marker = request.node.get_closest_marker("django_db")
+    if marker is not None:
+        options = dict(zip(("transaction", "reset_sequences"), marker.args, strict=False))
+        options |= marker.kwargs
+        if options.get("transaction") or options.get("reset_sequences"):
+            return True
+    return bool(_COMMITTING & set(request.fixturenames))
 
 
 @pytest.fixture

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from channels.asgi import channel_layers
+from channels.test.layers import CaptiveLayer
 from tests.databases import made_databases
 
 
@@ -19,5 +20,5 @@ def databases() -> Iterator[None]:
 def layers() -> Iterator[None]:
     """Sees that no captive layer is left in the place of a configured one."""
     yield
-    left = [layer for layer in channel_layers.backends.values() if hasattr(layer, "is_captive")]
-    assert left == []
+    layers = [wrapper.channel_layer for wrapper in channel_layers.backends.values()]
+    assert [layer for layer in layers if isinstance(layer, CaptiveLayer)] == []

@@ -16,6 +16,7 @@ from channels.routing import null_consumer
 from channels.signals import consumer_finished
 from channels.test import ChannelTestCase, TransactionChannelTestCase, apply_routes
 from channels.test.base import ChannelTestCaseMixin
+from channels.test.layers import CaptiveLayer
 from tests.test.cases import failure, run
 
 IN_MEMORY = "channels.layers.inmemory.ChannelLayer"
@@ -99,7 +100,7 @@ class TestMessages(ChannelTestCase):
 
     def test_the_layer_is_in_memory(self):
         assert isinstance(channel_layers["default"].channel_layer, ChannelLayer)
-        assert channel_layers["default"].is_captive
+        assert channel_layers["default"].waiting() == []
 
 
 # Which layers, and when
@@ -121,7 +122,7 @@ def test_the_layers_that_are_named_are_captive():
             channel_layers.set("third", None)
 
     assert run(Case).wasSuccessful()
-    captive = [alias for alias, layer in seen.items() if hasattr(layer, "is_captive")]
+    captive = [alias for alias, layer in seen.items() if isinstance(layer, CaptiveLayer)]
     assert captive == ["default", "second"]
 
 

@@ -140,6 +140,58 @@ def test_users_of_the_client_are_in_the_database_of_pytest_django(project):
     project.runpytest_subprocess().assert_outcomes(passed=1)
 
 
+BOUND = """
+import pytest
+from django.contrib.auth.models import User
+from django.db import transaction
+from channels.binding.websockets import WebsocketBinding
+
+class UserBinding(WebsocketBinding):
+    model = User
+    stream = "users"
+    fields = ["username"]
+
+    @classmethod
+    def group_names(cls, instance):
+        return ["users"]
+
+@pytest.fixture
+def names(ws_client):
+    def names():
+        found = []
+        while (frame := ws_client.receive()) is not None:
+            found.append(frame["payload"]["data"]["username"])
+        return found
+
+    ws_client.join_group("users")
+    return names
+
+def test_that_never_commits(names, db):
+    with transaction.atomic():
+        User.objects.create_user("ada")
+        assert names() == ["ada"]
+
+@pytest.mark.django_db(transaction=True)
+def test_that_commits(names):
+    with transaction.atomic():
+        User.objects.create_user("ada")
+        assert names() == []
+    assert names() == ["ada"]
+
+def test_that_commits_by_a_fixture(names, transactional_db):
+    with transaction.atomic():
+        User.objects.create_user("ada")
+        assert names() == []
+    assert names() == ["ada"]
+"""
+
+
+def test_data_binding_sends_at_once_where_a_test_never_commits(project):
+    project.makeconftest("import django\ndjango.setup()\n")  # models are imported below
+    project.makepyfile(BOUND)
+    project.runpytest_subprocess().assert_outcomes(passed=3)
+
+
 @pytest.mark.needs("redis-server")
 @RUNS
 def test_the_live_server_is_fresh_for_each_test_and_stays_for_the_run(
