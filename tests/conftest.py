@@ -38,6 +38,7 @@ ONE_ENGINE = (
     "interfaces/*",
     "layers/rabbitmq/*",
     "management/*",
+    "test/*",
     "worker/*",
     "test_browser.py",
     "test_handler_*.py",
