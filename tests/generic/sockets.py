@@ -11,6 +11,8 @@ from channels.worker.dispatch import Dispatcher
 
 REPLY_CHANNEL = "daphne.response.ab!cd"
 
+_EVENTS = ["websocket.connect", "websocket.receive", "websocket.disconnect"]
+
 
 class Socket:
     """Sends messages through a routing as a worker does, and reads what the socket gets."""
@@ -33,8 +35,10 @@ class Socket:
             **({"headers": [], "query_string": b""} if event == "connect" else {}),
             **content,
         }
-        self._order += 1
+        self._order = message["order"] + 1
         self._dispatcher.dispatch(f"websocket.{event}", message)
+        while (received := self.layer.receive(_EVENTS))[0] is not None:  # those put back
+            self._dispatcher.dispatch(*received)
         return self.gets()
 
     def says(self, content: Any) -> list[dict[str, Any]]:

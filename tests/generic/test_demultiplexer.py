@@ -10,6 +10,7 @@ from channels.asgi import channel_layers
 from channels.exceptions import DenyConnection, SendNotAvailableOnDemultiplexer
 from channels.generic.websockets import (
     JsonWebsocketConsumer,
+    WebsocketConsumer,
     WebsocketDemultiplexer,
     WebsocketMultiplexer,
 )
@@ -262,3 +263,47 @@ def test_group_send_sends_on_a_stream_to_each_socket(close):
         {**expected, **({"close": close} if close else {})},
     )
     layer.flush()
+
+
+@pytest.mark.usefixtures("database")
+def test_ordering_of_a_stream_is_that_of_its_socket():
+    class Ordered(JsonWebsocketConsumer):
+        strict_ordering = True
+
+        def receive(self, content, multiplexer, **kwargs):
+            multiplexer.send(content)
+
+    class Plain(WebsocketConsumer):
+        pass
+
+    class Mixed(WebsocketDemultiplexer):
+        consumers = {"ordered": Ordered, "plain": Plain}
+
+    socket = Socket(Mixed)
+    socket.does("connect")
+    socket.says({"stream": "plain", "payload": {}})
+    answers = socket.says({"stream": "ordered", "payload": {"n": 1}})
+    assert payloads(answers) == [("ordered", {"n": 1})]
+
+
+@pytest.mark.usefixtures("database")
+def test_messages_of_a_socket_that_come_out_of_order_are_put_in_order():
+    class Ordered(JsonWebsocketConsumer):
+        strict_ordering = True
+
+        def receive(self, content, multiplexer, **kwargs):
+            multiplexer.send(content)
+
+    class Mixed(WebsocketDemultiplexer):
+        consumers = {"one": Ordered, "two": Echo}
+
+    socket = Socket(Mixed)
+    socket.does("connect")
+
+    def says(order, stream):
+        text = json.dumps({"stream": stream, "payload": {"n": order}})
+        return payloads(socket.does("receive", text=text, order=order))
+
+    assert says(2, "two") == []
+    assert says(3, "one") == []
+    assert [payload.get("n") or payload["echo"]["n"] for _, payload in says(1, "one")] == [1, 2, 3]
