@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import waitress.server
 from django.test import override_settings
+from waitress import wasyncore
 
 from channels.interfaces.wsgi import WSGIInterface
 from channels.layers.inmemory import ChannelLayer
@@ -99,9 +100,11 @@ def server(layer: ChannelLayer) -> Iterator[tuple[str, int]]:
     thread = threading.Thread(target=running.run, daemon=True)
     thread.start()
     yield ("127.0.0.1", running.effective_port)
-    running.close()
-    running.task_dispatcher.shutdown()
+    # in its own thread, which else waits for descriptors that are no more
+    running.trigger.pull_trigger(lambda: wasyncore.close_all(running._map))
     thread.join(10)
+    assert not thread.is_alive()
+    running.task_dispatcher.shutdown()
 
 
 def fetch(address: tuple[str, int], path: str, **options: Any) -> tuple[int, bytes]:
