@@ -13,7 +13,6 @@ from typing import Any, ClassVar, NoReturn
 
 from django.core.serializers.json import DjangoJSONEncoder
 
-from channels import sessions
 from channels.auth import (
     channel_and_http_session_user_from_http,
     channel_session_user,
@@ -27,7 +26,8 @@ from channels.exceptions import (
 )
 from channels.generic.base import BaseConsumer, Handler
 from channels.message import Message
-from channels.sessions import channel_and_http_session, session_scope
+from channels.sessions import channel_and_http_session, enforce_ordering, session_scope
+from channels.sessions.ordering import enforces_ordering
 
 __all__ = [
     "InvalidFrame",
@@ -110,7 +110,7 @@ class WebsocketConsumer(BaseConsumer):
                 else channel_session_user(handler)
             )
         if self.strict_ordering and "multiplexer" not in kwargs:
-            handler = sessions.enforce_ordering(handler)
+            handler = enforce_ordering(handler)
         return handler
 
     def connection_groups(self, *args: Any, **kwargs: Any) -> Iterable[str]:
@@ -295,10 +295,7 @@ class WebsocketDemultiplexer(JsonWebsocketConsumer):
     multiplexer_class: ClassVar[type[WebsocketMultiplexer]] = WebsocketMultiplexer
 
     def get_handler(self, message: Message, **kwargs: Any) -> Handler:
-        if not self.strict_ordering:
-            self.strict_ordering = any(
-                getattr(consumer, "strict_ordering", False) for consumer in self.consumers.values()
-            )
+        self.strict_ordering = enforces_ordering(type(self))
         return super().get_handler(message, **kwargs)
 
     def dispatch(self, message: Message, **kwargs: Any) -> Any:

@@ -79,9 +79,12 @@ def _in_order(func: Callable[P, R]) -> Callable[P, R | None]:
 
 
 def enforces_ordering(consumer: Any) -> bool:
-    """Whether a consumer is decorated, or a class of such consumers."""
+    """Whether a consumer is decorated, or a class or demultiplexer of such, or a method of one."""
     return bool(
-        getattr(consumer, "enforces_ordering", False) or getattr(consumer, "strict_ordering", False)
+        getattr(consumer, "enforces_ordering", False)
+        or getattr(consumer, "strict_ordering", False)
+        or getattr(getattr(consumer, "__self__", None), "strict_ordering", False)
+        or any(map(enforces_ordering, getattr(consumer, "consumers", {}).values()))
     )
 
 

@@ -10,11 +10,13 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.utils.module_loading import import_string
 
+from channels.asgi import ChannelLayerWrapper
 from channels.layers.inmemory import ChannelLayer
 from channels.message import Message
 from channels.names import random_part
+from channels.worker.dispatch import Dispatcher
 
-__all__ = ["Socket", "browser_session", "queries", "rows"]
+__all__ = ["LoneWorker", "Socket", "browser_session", "queries", "received", "rows"]
 
 
 class Socket:
@@ -76,3 +78,25 @@ def queries() -> Iterator[list[str]]:
 def rows() -> int:
     """How many sessions are stored in the database."""
     return int(import_string("django.contrib.sessions.models.Session").objects.count())
+
+
+def received(socket: Socket, channel: str) -> list[dict[str, Any]]:
+    """All contents of a channel of the socket's layer; they are taken out."""
+    found = []
+    while (content := socket.layer.receive([channel])[1]) is not None:
+        found.append(content)
+    return found
+
+
+class LoneWorker:
+    """A dispatcher that stands for a worker: it goes on with what its consumers release."""
+
+    def __init__(self, *routes: Any) -> None:
+        self.layer = ChannelLayerWrapper(ChannelLayer(), "default", list(routes))
+        self.dispatcher = Dispatcher(self.layer, sender=LoneWorker, accepts=lambda channel: True)
+
+    def run(self, message: Message) -> None:
+        """Run the consumer of a message, and those of the messages that it releases."""
+        self.dispatcher.dispatch(message.channel.name, message.content)
+        while (follower := self.dispatcher.take_follower()) is not None:
+            self.dispatcher.dispatch(*follower)

@@ -7,12 +7,10 @@ import itertools
 import pytest
 from django.test import override_settings
 
-from channels.asgi import ChannelLayerWrapper
 from channels.auth import channel_session_user, channel_session_user_from_http
 from channels.exceptions import ConsumeLater
 from channels.layers.inmemory import ChannelLayer
 from channels.message import Message
-from channels.routing import route, route_class
 from channels.sessions import (
     channel_session,
     enforce_ordering,
@@ -20,9 +18,8 @@ from channels.sessions import (
     session_for_reply_channel,
     wait_channel_name,
 )
-from channels.worker.dispatch import Dispatcher
 from tests.sessions import counted
-from tests.sessions.sockets import Socket, queries, rows
+from tests.sessions.sockets import Socket, queries, received, rows
 
 COUNTED = override_settings(SESSION_ENGINE="tests.sessions.counted")
 
@@ -45,13 +42,6 @@ def consumer(consumed):
 def waiting(socket: Socket) -> list[int]:
     """The orders of the messages that wait; they are taken out."""
     return [content["order"] for content in received(socket, wait_channel_name(socket.name))]
-
-
-def received(socket: Socket, channel: str) -> list[dict]:
-    found = []
-    while (content := socket.layer.receive([channel])[1]) is not None:
-        found.append(content)
-    return found
 
 
 def test_messages_in_their_order_are_consumed_at_once(engine, consumed, consumer):
@@ -329,142 +319,3 @@ def test_a_message_that_has_to_wait_saves_nothing():
         counted.asked.clear()
         consumer(socket.receive(2))
         assert counted.asked == {"load": 2}
-
-
-# -- in a worker's dispatch -----------------------------------------------------------------------
-
-
-class Worker:
-    """A dispatcher that stands for a worker: it goes on with what its consumers release."""
-
-    def __init__(self, *routes, layer=None):
-        self.layer = ChannelLayerWrapper(layer or ChannelLayer(), "default", list(routes))
-        self.dispatcher = Dispatcher(self.layer, sender=Worker, accepts=lambda channel: True)
-
-    def run(self, message: Message) -> None:
-        self.dispatcher.dispatch(message.channel.name, message.content)
-        while (follower := self.dispatcher.take_follower()) is not None:
-            self.dispatcher.dispatch(*follower)
-
-
-def worker_of(consumed, connect, receive, disconnect) -> Worker:
-    """A worker whose consumers, with these decorators, note what they consume."""
-
-    def note(message):
-        consumed.append(message["order"])
-
-    names = ("connect", "receive", "disconnect")
-    decorators = (connect, receive, disconnect)
-    return Worker(
-        *(
-            route(f"websocket.{name}", each(note))
-            for name, each in zip(names, decorators, strict=True)
-        )
-    )
-
-
-def plain(func):
-    return lambda message: func(message)
-
-
-def test_a_worker_goes_on_with_the_message_that_waited(database, consumed):
-    worker = worker_of(consumed, *[enforce_ordering] * 3)
-    socket = Socket(layer=worker.layer)
-    for message in (socket.connect(), socket.receive(3), socket.receive(2)):
-        worker.run(message)
-    assert consumed == [0]
-    worker.run(socket.receive(1))
-    assert consumed == [0, 1, 2, 3]
-    assert received(socket, "websocket.receive") == []
-
-
-@pytest.mark.parametrize("connect", [enforce_ordering, channel_session, plain])
-@pytest.mark.parametrize("disconnect", [enforce_ordering, channel_session, plain])
-def test_the_last_message_comes_last_whatever_its_consumer_s_decorators(
-    database, consumed, connect, disconnect
-):
-    worker = worker_of(consumed, connect, enforce_ordering, disconnect)
-    socket = Socket(layer=worker.layer)
-    last = socket.message("websocket.disconnect", 4)
-    for message in (
-        *(socket.connect(), socket.receive(1), socket.receive(3)),
-        *(last, socket.receive(2)),
-    ):
-        worker.run(message)
-    assert consumed == [0, 1, 2, 3, 4]
-    assert rows() == 0
-
-
-def test_a_socket_that_ends_while_it_is_being_opened_is_opened_first(database, consumed):
-    worker = worker_of(consumed, *[enforce_ordering] * 3)
-    socket = Socket(layer=worker.layer)
-    worker.run(socket.disconnect())
-    assert consumed == []
-    worker.run(socket.connect())
-    assert consumed == [0, 1]
-    assert rows() == 0
-
-
-def test_a_refused_handshake_leaves_nothing_waiting(database, consumed):
-    worker = worker_of(consumed, *[enforce_ordering] * 3)
-    socket = Socket(layer=worker.layer)
-    with override_settings(CHANNELS_ORIGIN_CHECK=True):
-        worker.run(socket.connect())
-    worker.run(socket.disconnect())
-    assert consumed == [1]
-    assert rows() == 0
-
-    early = Socket(layer=worker.layer)
-    worker.run(early.disconnect())
-    with override_settings(CHANNELS_ORIGIN_CHECK=True):
-        worker.run(early.connect())
-    assert received(early, "websocket.disconnect") == [early.disconnect().content]
-    worker.run(early.disconnect())
-    assert consumed == [1, 1]
-
-
-def test_the_session_goes_away_where_the_last_consumer_has_no_decorator(database, consumed):
-    worker = worker_of(consumed, channel_session, channel_session, plain)
-    socket = Socket(layer=worker.layer)
-
-    @channel_session
-    def store(message):
-        message.channel_session["number"] = 1
-
-    store(socket.connect())
-    assert rows() == 1
-    worker.run(socket.disconnect())
-    assert rows() == 0
-
-
-def test_classes_that_are_strict_are_known_as_ordered(database, consumed):
-    class Strict:
-        strict_ordering = True
-
-        @classmethod
-        def channel_names(cls):
-            return {"websocket.connect", "websocket.disconnect"}
-
-        def __init__(self, message, **kwargs):
-            enforce_ordering(lambda message: consumed.append(message["order"]))(message)
-
-    worker = Worker(route_class(Strict))
-    socket = Socket(layer=worker.layer)
-    worker.run(socket.disconnect())
-    worker.run(socket.connect())
-    assert consumed == [0, 1]
-
-
-def test_what_a_consumer_sends_leaves_before_the_next_one_may_run(database):
-    seen = []
-
-    @enforce_ordering
-    def consumer(message):
-        seen.append(received(socket, "daphne.response.tests!"))
-        message.reply_channel.send({"text": str(message["order"])})
-
-    worker = Worker(route("websocket.receive", consumer))
-    socket = Socket(layer=worker.layer)
-    for order in (2, 3, 1):
-        worker.run(socket.receive(order))
-    assert seen == [[], [{"text": "1"}], [{"text": "2"}]]
