@@ -2,7 +2,6 @@
 
 import fnmatch
 import os
-import shutil
 from pathlib import Path
 
 import pytest
@@ -16,6 +15,7 @@ django.setup()
 
 from channels import _speedups  # noqa: E402
 from tests.implementations import Implementation  # noqa: E402
+from tests.servers.programs import find_program  # noqa: E402
 
 #: On a busy machine any example may take long.
 settings.register_profile("tests", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -26,6 +26,7 @@ PACKAGES = {
     "chromium": "chromium",
     "chromedriver": "chromium-driver",
     "nginx": "nginx",
+    "postgres": "postgresql",
     "redis-server": "redis-server",
     "rabbitmq-server": "rabbitmq-server",
 }
@@ -53,7 +54,7 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_report_header() -> list[str]:
     """Which engines and which servers this run uses."""
     engine = "compiled" if _speedups.COMPILED else "pure Python"
-    found = {program: shutil.which(program) or "missing" for program in PACKAGES}
+    found = {program: find_program(program) or "missing" for program in PACKAGES}
     return [
         f"engine: {engine}",
         "servers: " + ", ".join(f"{program} {path}" for program, path in found.items()),
@@ -76,6 +77,6 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     """Skip, or in CI fail, a test whose programs are missing."""
     for mark in item.iter_markers("needs"):
         for program in mark.args:
-            if shutil.which(program) is None:
+            if find_program(program) is None:
                 reason = f"{program} is missing: apt-get install {PACKAGES[program]}"
                 (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(reason)
