@@ -4,6 +4,7 @@ PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
 PORT ?= 8000
+EXAMPLE ?= chat
 PYTEST_ARGS ?=
 # Two processes share the tests, which wait for servers much of the time. PYTEST_ARGS="-n 0 ..." runs them in one.
 PYTEST := $(BIN)/pytest --numprocesses 2 --dist worksteal
@@ -40,10 +41,10 @@ $(VENV)/.tests-installed: $(VENV)/.installed tests/requirements.txt
 	@touch $@
 
 .PHONY: demo
-demo: $(VENV)/.installed ## Run the chat example on http://127.0.0.1:8000/ (PORT=... for another)
-	$(BIN)/python examples/chat/manage.py migrate --verbosity 0
-	@echo "Chat: open http://127.0.0.1:$(PORT)/ in two tabs; Ctrl-C ends it. (Another port: make demo PORT=8001)"
-	@exec $(BIN)/python examples/chat/manage.py runserver --noreload 127.0.0.1:$(PORT)
+demo: $(VENV)/.installed ## Run the chat example on http://127.0.0.1:8000/ (EXAMPLE=liveblog, PORT=... for others)
+	$(BIN)/python examples/$(EXAMPLE)/manage.py migrate --verbosity 0
+	@echo "$(EXAMPLE): open http://127.0.0.1:$(PORT)/ in two tabs; Ctrl-C ends it. (Another port: make demo PORT=8001)"
+	@exec $(BIN)/python examples/$(EXAMPLE)/manage.py runserver --noreload 127.0.0.1:$(PORT)
 
 .PHONY: servers
 servers:
@@ -84,4 +85,4 @@ clean: ## Remove what these commands made
 	rm -rf $(VENV) .venv-* build dist *.egg-info _speedups/*.so node_modules tests/output
 	rm -rf .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
-	rm -f examples/chat/db.sqlite3*
+	rm -f examples/*/db.sqlite3*

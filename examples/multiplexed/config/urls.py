@@ -1,0 +1,6 @@
+"""The page."""
+
+from desk import views
+from django.urls import path
+
+urlpatterns = [path("", views.index)]
