@@ -53,6 +53,7 @@ class SessionScope:
         self.users: dict[Any, Any] = {}
         self._channel_session: ChannelSession | None = None
         self._http_session: BrowserSession | None = _UNKNOWN
+        self._http_key: str | None = _UNKNOWN
         self._depth = 0
         self._abandoned = False
 
@@ -86,8 +87,10 @@ class SessionScope:
         return self._http_session
 
     def set_http_session(self, key: str | None) -> None:
-        """Take the session with that key as the request's."""
-        self._http_session = session_for_key(key) if key else None
+        """Take the session with that key as the request's; it is looked for once."""
+        if key != self._http_key:
+            self._http_key = key
+            self._http_session = session_for_key(key) if key else None
         self.message.http_session = self._http_session
 
     def is_on(self, channel: str) -> bool:

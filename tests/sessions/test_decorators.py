@@ -351,6 +351,20 @@ def test_without_cookie_both_leave_nothing(database):
     assert rows() == 0
 
 
+def test_two_decorators_share_the_browsers_session_and_what_was_put_in_it(database):
+    socket = Socket(browser_session(number=1).session_key)
+    channel_and_http_session(lambda message: None)(socket.connect())
+    number_of = channel_and_http_session(lambda message: message.http_session["number"])
+
+    @channel_and_http_session
+    def consumer(message):
+        message.http_session["number"] = 2
+        return number_of(message)
+
+    assert consumer(socket.receive()) == 2
+    assert number_of(socket.receive()) == 2
+
+
 def test_other_requests_have_both_sessions_too(engine):
     session = browser_session(number=1)
     message = Socket(session.session_key).connect()
