@@ -19,6 +19,7 @@
     ├── RequestTimeout
     ├── RequestAborted
     ├── ResponseAborted
+    ├── LiveServerError
     ├── ChannelSocketException
     │   ├── DenyConnection
     │   └── WebsocketCloseException
@@ -43,6 +44,7 @@ __all__ = [
     "InvalidStoredMessage",
     "LayerNotInstalled",
     "LayerUnavailable",
+    "LiveServerError",
     "MessageTooLarge",
     "RequestAborted",
     "RequestTimeout",
@@ -132,6 +134,10 @@ class ResponseAborted(ChannelsError):
 
     The interfaces for other servers raise it, so that these cut the connection.
     """
+
+
+class LiveServerError(ChannelsError):
+    """A process of a test's live server did not start, or ended by itself; it says why."""
 
 
 class ChannelSocketException(ChannelsError):

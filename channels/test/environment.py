@@ -54,12 +54,10 @@ class Environment:
                 setattr(settings, name, pickle.loads(value))
                 self.applied.add(name)
 
-    def apply_rest(self) -> bool:
-        """Put those in force that need the apps, which are loaded now; whether there were any."""
-        rest = self.values.keys() - self.applied
-        for name in rest:
+    def apply_rest(self) -> None:
+        """Put those in force that need the apps, which are loaded now."""
+        for name in self.values.keys() - self.applied:
             setattr(settings, name, pickle.loads(self.values[name]))
-        return bool(rest)
 
 
 def _settings_module() -> str | None:

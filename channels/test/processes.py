@@ -17,9 +17,10 @@ import warnings
 from collections.abc import Mapping
 from typing import Any
 
+from channels.exceptions import LiveServerError
 from channels.test.environment import Environment
 
-__all__ = ["LiveServerError", "LiveServerProcess", "ProtocolServerProcess", "WorkerProcess"]
+__all__ = ["LiveServerProcess", "ProtocolServerProcess", "WorkerProcess"]
 
 #: Seconds that a process may take to load the project and to listen.
 START_TIMEOUT = 60.0
@@ -32,10 +33,6 @@ _BOOTSTRAP = (
     "import pickle, sys; sys.path[:] = pickle.load(sys.stdin.buffer); "
     "from channels.test.services import main; main()"
 )
-
-
-class LiveServerError(AssertionError):
-    """A process of the live server did not start, or ended by itself."""
 
 
 class LiveServerProcess:

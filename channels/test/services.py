@@ -47,7 +47,6 @@ class Service:
     def load(self) -> None:
         """Load what the service needs."""
         self.environment.apply()
-        log_to_standard_error()
 
     def start(self) -> dict[str, Any]:
         """Serve; returns, once it does, what the test run is to know of it."""
@@ -72,13 +71,13 @@ class Workers(Service):
     def load(self) -> None:
         """Load the project, which the interface server does not: it runs none of its code."""
         super().load()
-        layer = use_test_layer()
+        if "CHANNEL_LAYERS" in self.environment.applied:
+            use_test_layer()  # so that an app that sends while it is loaded has no other
         django.setup()
         log_to_standard_error()
-        if self.environment.apply_rest():
-            layer = use_test_layer()
-        layer.router.check_default(http_consumer=self._http_consumer())
-        self._layer = layer
+        self.environment.apply_rest()
+        self._layer = use_test_layer()
+        self._layer.router.check_default(http_consumer=self._http_consumer())
         self._ended = threading.Event()
 
     def start(self) -> dict[str, Any]:
@@ -114,6 +113,7 @@ class ProtocolServer(Service):
     def load(self) -> None:
         """Load Daphne, and with it Twisted's reactor, which only this process needs."""
         super().load()
+        log_to_standard_error()
         self._reactor = import_string("daphne.server.reactor")
         self._call = import_string("twisted.internet.threads.blockingCallFromThread")
         import_string("daphne.protocol.engine.load_engine")()
@@ -164,11 +164,7 @@ def log_to_standard_error() -> None:
     for name in ("daphne.server", "daphne.http_protocol"):  # sockets are cut at the end of a test
         logging.getLogger(name).setLevel(logging.ERROR)
     requests = logging.getLogger("django.request")  # without DEBUG, Django writes e-mails of errors
-    requests.addHandler(_errors_only(handler))
-
-
-def _errors_only(target: logging.Handler) -> logging.Handler:
-    return _ErrorHandler(target)
+    requests.addHandler(_ErrorHandler(handler))
 
 
 class _ErrorHandler(logging.Handler):

@@ -12,14 +12,16 @@ import pytest
 from django.core.exceptions import ImproperlyConfigured
 from django.db import connections
 from django.test import override_settings
+from websockets.sync.client import connect
 
 from channels import channel_layers, route
-from channels.exceptions import InvalidChannelLayerError
+from channels.exceptions import InvalidChannelLayerError, LiveServerError
 from channels.routing import null_consumer
 from channels.test import ChannelLiveServerTestCase
 from channels.test.environment import Environment
 from channels.test.site import LiveSite
 from tests.test.cases import run
+from tests.test.live import late
 from tests.test.live.test_liveserver import is_gone
 from tests.waiting import wait_until
 
@@ -103,6 +105,18 @@ def test_a_routing_of_importable_consumers_is_given_to_the_processes(layers):
             site.close()
 
 
+def test_a_routing_of_consumers_that_need_models_is_given_to_the_processes(layers):
+    layers["default"]["ROUTING"] = [route("websocket.connect", late.connect)]
+
+    class Case(ChannelLiveServerTestCase):
+        def test(self):
+            with connect(self.live_server_ws_url) as socket:
+                assert socket.recv(20) == "0 users"
+
+    with override_settings(CHANNEL_LAYERS=layers):
+        assert run(Case).wasSuccessful()
+
+
 def test_what_a_process_fails_with_is_told(layers):
     layers["default"]["ROUTING"] = "no.such.routing"
     text = error_of(layers)
@@ -119,7 +133,7 @@ def test_a_case_that_could_not_start_tries_again_with_its_next_test(layers):
 
         @classmethod
         def setUpClass(cls):
-            with pytest.raises(AssertionError, match="Cannot import routing"):
+            with pytest.raises(LiveServerError, match="Cannot import routing"):
                 super().setUpClass()
             assert cls.site.server.pid is None
             assert cls.site.workers.pid is None
