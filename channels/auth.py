@@ -18,9 +18,10 @@ from django.utils.functional import SimpleLazyObject
 
 from channels.asgi import channel_layers
 from channels.channel import Group
+from channels.message import Message
 from channels.sessions import channel_and_http_session, channel_session, http_session
 from channels.sessions.decorators import prepare_both
-from channels.sessions.scope import SessionScope, in_scope
+from channels.sessions.scope import SessionScope, at_the_end, in_scope
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import _AnyUser
@@ -88,10 +89,7 @@ def transfer_user(from_session: SessionBase, to_session: SessionBase) -> None:
 
 
 def _user_of_channel(scope: SessionScope) -> None:
-    session = scope.channel_session()
-    _set_user(scope, session)
-    if scope.is_on("websocket.disconnect"):
-        _leave_group(scope, session)
+    _set_user(scope, scope.channel_session())
 
 
 def _user_of_request(scope: SessionScope) -> None:
@@ -116,8 +114,6 @@ def _user_and_both_sessions(scope: SessionScope) -> None:
         transfer_user(session, scope.channel_session())
         _join_group(scope, session)
     _set_user(scope, session)
-    if scope.is_on("websocket.disconnect"):
-        _leave_group(scope, scope.channel_session())
 
 
 # -- the user of a session ------------------------------------------------------------------------
@@ -179,21 +175,24 @@ def _join_group(scope: SessionScope, session: SessionBase | None) -> None:
     message = scope.message
     if session is None or not scope.is_on("websocket.connect") or message.reply_channel is None:
         return
-    group = _group_in(scope, session)
+    group = _group_in(message, session)
     if group is not None:
         group.add(message.reply_channel)
 
 
-def _leave_group(scope: SessionScope, session: SessionBase) -> None:
+def _leave_group(message: Message, session: SessionBase) -> None:
     """Take a socket that has ended out of the group."""
-    group = _group_in(scope, session)
-    if group is not None and scope.message.reply_channel is not None:
-        group.discard(scope.message.reply_channel)
+    group = _group_in(message, session)
+    if group is not None and message.reply_channel is not None:
+        group.discard(message.reply_channel)
 
 
-def _group_in(scope: SessionScope, session: SessionBase) -> Group | None:
+at_the_end.append(_leave_group)
+
+
+def _group_in(message: Message, session: SessionBase) -> Group | None:
     """The group of the user in a session; None without user, or where the layer has no groups."""
-    key, layer = session.get(SESSION_KEY), scope.message.channel_layer
+    key, layer = session.get(SESSION_KEY), message.channel_layer
     if key is None or not getattr(layer, "supports_groups", False):
         return None
     return Group(_group_name(key), channel_layer=layer)

@@ -21,7 +21,14 @@ from .stores import BrowserSession, ChannelSession, session_for_key, session_for
 if TYPE_CHECKING:
     from channels.handler.request import AsgiRequest
 
-__all__ = ["SessionScope", "channel_sessions", "in_scope", "message_of", "session_scope"]
+__all__ = [
+    "SessionScope",
+    "at_the_end",
+    "channel_sessions",
+    "in_scope",
+    "message_of",
+    "session_scope",
+]
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -150,8 +157,10 @@ class SessionScope:
         """Delete, and leave word for workers that still have a message of the socket."""
         try:
             mark_ended(*self._socket, DISCONNECTED)
+            for function in at_the_end:
+                function(self.message, session)
         finally:
-            if session.stored is not False:
+            if not session.is_new():
                 session.delete()
 
     @property
@@ -159,6 +168,10 @@ class SessionScope:
         """The layer and the reply channel, of a message that has one."""
         assert self.message.reply_channel is not None
         return self.message.channel_layer, self.message.reply_channel.name
+
+
+#: Called with the last message of a socket and its session, before that is deleted.
+at_the_end: list[Callable[[Message, ChannelSession], object]] = []
 
 
 class ChannelSessions:

@@ -131,6 +131,12 @@ class ChannelSession(SessionBase):
         """Whether it holds nothing."""
         return not self.keys()
 
+    def is_new(self) -> bool:
+        """Whether there is no row, as far as is known; reads it where nothing is."""
+        if self.stored is None:
+            self.keys()
+        return self.stored is False
+
     def get_session_cookie_age(self) -> int:
         """Seconds after which an unsaved session expires, as one does whose worker has crashed."""
         return max(int(settings.SESSION_COOKIE_AGE), _SOCKET_AGE)

@@ -298,10 +298,11 @@ def test_all_sockets_of_a_user_are_closed_and_no_other_ones(ada, layer, decorato
     assert closed(layer) == dict.fromkeys([socket.name for socket in sockets], 4001)
 
 
-def test_a_socket_that_has_ended_is_in_no_group_any_more(ada, layer):
+@pytest.mark.parametrize("decorator", [channel_session, channel_session_user])
+def test_a_socket_that_has_ended_is_in_no_group_any_more(ada, layer, decorator):
     socket = open_socket(ada, layer)
     assert layer.group_channels(user_group(ada)) == [socket.name]
-    user_of(wrapped(socket.disconnect(), layer))
+    decorator(lambda message: None)(wrapped(socket.disconnect(), layer))
     assert layer.group_channels(user_group(ada)) == []
     close_user_sockets(ada)
     assert closed(layer) == {}
