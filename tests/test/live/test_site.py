@@ -4,7 +4,7 @@ import os
 import signal
 import subprocess
 import sys
-import textwrap
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from channels.routing import null_consumer
 from channels.test import ChannelLiveServerTestCase
 from channels.test.environment import Environment
 from channels.test.site import LiveSite
+from tests.servers.postgresql import PostgresServer
 from tests.test.cases import run
 from tests.test.live import late
 from tests.test.live.test_liveserver import is_gone
@@ -165,13 +166,7 @@ from django.conf import settings
 settings.configure(
     SECRET_KEY="x",
     INSTALLED_APPS=["channels"],
-    DATABASES={
-        "default": {
-            "ENGINE": "django.db.backends.sqlite3",
-            "NAME": "db.sqlite3",
-            "TEST": {"NAME": "test.sqlite3"},
-        }
-    },
+    DATABASES={"default": {database}},
     CHANNEL_LAYERS={
         "default": {
             "BACKEND": "channels.layers.redis.RedisChannelLayer",
@@ -203,16 +198,30 @@ print("done", flush=True)
 """
 
 ROUTES = """
+from django.db import connection
+
 def connect(message):
+    assert connection.settings_dict["NAME"] in ("test.sqlite3", "test_live")
+    connection.ensure_connection()
     message.reply_channel.send({"text": "from a routing beside the test run"})
 
 channel_routing = {"websocket.connect": connect}
 """
 
 
-def start_test_run(folder: Path, redis_url: str, then: str) -> "subprocess.Popen[str]":
+SQLITE = {
+    "ENGINE": "django.db.backends.sqlite3",
+    "NAME": "db.sqlite3",
+    "TEST": {"NAME": "test.sqlite3"},
+}
+
+
+def start_test_run(
+    folder: Path, redis_url: str, database: dict[str, Any], then: str
+) -> "subprocess.Popen[str]":
+    program = TEST_RUN.replace("{database}", repr(database)).replace("{then}", then)
     (folder / "routes.py").write_text(ROUTES)
-    (folder / "test_run.py").write_text(textwrap.dedent(TEST_RUN).replace("{then}", then))
+    (folder / "test_run.py").write_text(program)
     return subprocess.Popen(
         [sys.executable, "test_run.py", redis_url],
         cwd=folder,
@@ -223,8 +232,18 @@ def start_test_run(folder: Path, redis_url: str, then: str) -> "subprocess.Popen
     )
 
 
-def test_settings_that_are_in_no_module_hold_in_the_processes(tmp_path, redis_server):
-    run = start_test_run(tmp_path, redis_server.url, "pass")
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.needs("postgres"))])
+def database(request: pytest.FixtureRequest) -> Iterator[dict[str, Any]]:
+    """A database of each kind."""
+    if request.param == "sqlite":
+        yield SQLITE
+        return
+    with PostgresServer() as server:
+        yield server.create_database("live")
+
+
+def test_settings_that_are_in_no_module_hold_in_the_processes(tmp_path, redis_server, database):
+    run = start_test_run(tmp_path, redis_server.url, database, "pass")
     output, errors = run.communicate(timeout=100)
     pids = [int(pid) for pid in output.splitlines()[0].split()]
     assert "\nOK\n" in errors
@@ -234,7 +253,7 @@ def test_settings_that_are_in_no_module_hold_in_the_processes(tmp_path, redis_se
 
 
 def test_the_processes_of_a_test_run_that_was_killed_end(tmp_path, redis_server):
-    run = start_test_run(tmp_path, redis_server.url, "import time; time.sleep(100)")
+    run = start_test_run(tmp_path, redis_server.url, SQLITE, "import time; time.sleep(100)")
     assert run.stdout is not None
     pids = [int(pid) for pid in run.stdout.readline().split()]
     assert len(pids) == 2
