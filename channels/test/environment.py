@@ -19,6 +19,9 @@ from django.db import connections
 
 __all__ = ["Environment"]
 
+#: Django's own settings.
+_DEFAULTS = vars(global_settings)
+
 
 @dataclass(frozen=True)
 class Environment:
@@ -60,28 +63,31 @@ class Environment:
             setattr(settings, name, pickle.loads(self.values[name]))
 
 
+def _layers() -> list[Any]:
+    """The settings that were loaded, and what overrides them, the innermost last."""
+    settings.DEBUG  # noqa: B018  (loads them)
+    layers: list[Any] = [settings._wrapped]  # type: ignore[misc]
+    while isinstance(layers[-1], UserSettingsHolder):
+        layers.append(layers[-1].default_settings)
+    return layers[::-1]
+
+
 def _settings_module() -> str | None:
     """The dotted path of the settings that were loaded; None where they were configured by hand."""
-    return getattr(_loaded_settings(), "SETTINGS_MODULE", None)
-
-
-def _loaded_settings() -> Any:
-    """The settings below everything that is overridden at the moment."""
-    settings.DEBUG  # noqa: B018  (loads them)
-    holder: Any = settings._wrapped  # type: ignore[misc]
-    while isinstance(holder, UserSettingsHolder):
-        holder = holder.default_settings
-    return holder
+    return getattr(_layers()[0], "SETTINGS_MODULE", None)
 
 
 def _in_force() -> Iterator[tuple[str, Any]]:
     """The settings that somebody made, with their values at this moment."""
-    for name in dir(settings):
+    # Taken from where they are kept: to ask for a deprecated one gives a warning.
+    values: dict[str, Any] = {}
+    for layer in _layers():
+        values |= vars(layer)
+    is_overridden: Any = settings.is_overridden  # type: ignore[misc]  # stubs leave it out
+    for name, value in values.items():
         if not name.isupper() or name == "SETTINGS_MODULE":
             continue
-        value = getattr(settings, name)
-        is_default = hasattr(global_settings, name) and getattr(global_settings, name) == value
-        is_overridden: Any = settings.is_overridden  # type: ignore[misc]  # stubs leave it out
+        is_default = name in _DEFAULTS and _DEFAULTS[name] == value
         if is_overridden(name) or not is_default:
             yield name, value
 
