@@ -173,8 +173,9 @@ def _wait(scope: SessionScope, order: int, turn: int) -> bool:
     assert message.reply_channel is not None and message.channel is not None
     layer, name = message.channel_layer, message.reply_channel.name
     if order > turn + AHEAD_LIMIT:
-        reason = f"{order - turn} more came meanwhile, over {AHEAD_LIMIT}"
-        give_up(layer, name, turn, reason, _TRY_AGAIN_LATER)
+        if how_it_ended(layer, name) is None:
+            reason = f"{order - turn} more came meanwhile, over {AHEAD_LIMIT}"
+            give_up(layer, name, turn, reason, _TRY_AGAIN_LATER)
         if not _is_last(scope):
             return scope.abandon()
     room = WaitingRoom(layer, name)

@@ -17,6 +17,7 @@ from channels.message import Message
 
 from .ends import DISCONNECTED, how_it_ended, mark_ended
 from .stores import BrowserSession, ChannelSession, session_for_key, session_for_reply_channel
+from .waiting import park_again
 
 if TYPE_CHECKING:
     from channels.handler.request import AsgiRequest
@@ -120,9 +121,13 @@ class SessionScope:
         if self._depth:
             return
         delattr(self.message, _ATTRIBUTE)
-        if self._abandoned:
-            return
-        will_come_again = isinstance(error, ConsumeLater)
+        try:
+            if not self._abandoned:
+                self._finish(will_come_again=isinstance(error, ConsumeLater))
+        finally:
+            park_again(self.message.channel_layer, self.message.carried)
+
+    def _finish(self, will_come_again: bool) -> None:
         for function in () if will_come_again else self.before_save:
             function()
         self._save(will_come_again)

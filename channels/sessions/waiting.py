@@ -64,9 +64,16 @@ class WaitingRoom:
         return sorted(waiting, key=_order)
 
     def requeue(self, content: Content) -> None:
-        """Put a message back onto the channel that it came on."""
-        channel, content = original(content)
-        Channel(channel, channel_layer=self.layer).send(content)
+        """Put a message back onto the channel that it came on.
+
+        Raises ``ChannelFull``, outside of consumers; then it still waits.
+        """
+        channel, as_it_came = original(content)
+        try:
+            Channel(channel, channel_layer=self.layer).send(as_it_came)
+        except ChannelFull:
+            self.park(content)
+            raise
 
     def _next(self, order: int | None) -> Content | None:
         channels = [self.channel]

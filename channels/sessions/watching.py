@@ -115,10 +115,8 @@ class Watcher:
         for watch in watches:
             room = WaitingRoom(layer, watch.reply_channel)
             for content in room.drain():
-                try:
+                with contextlib.suppress(ChannelFull):
                     room.requeue(content)
-                except ChannelFull:
-                    room.park(content)
 
     def _push(self, watch: _Watch) -> None:
         """Watch for another while; a watch that began meanwhile becomes part of this one."""

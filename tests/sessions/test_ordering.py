@@ -8,7 +8,7 @@ import pytest
 from django.test import override_settings
 
 from channels.auth import channel_session_user, channel_session_user_from_http
-from channels.exceptions import ConsumeLater
+from channels.exceptions import ChannelFull, ConsumeLater
 from channels.layers.inmemory import ChannelLayer
 from channels.message import Message
 from channels.sessions import (
@@ -259,6 +259,29 @@ def test_a_message_that_is_put_back_keeps_its_turn(engine, consumed):
     consumer(socket.receive(1, __retries__=1))
     again(socket, consumer)
     assert consumed == [0, 1, 2]
+
+
+def test_a_message_that_is_put_back_lets_go_of_those_that_it_carries(database):
+    @enforce_ordering
+    def consumer(message):
+        raise ConsumeLater
+
+    socket = Socket()
+    message = socket.receive(1)
+    message.carried = [{**socket.receive(3).content, "original_channel": "websocket.receive"}]
+    with pytest.raises(ConsumeLater):
+        consumer(message)
+    assert waiting(socket) == [3]
+
+
+def test_a_released_message_that_finds_no_room_goes_on_waiting(database, consumer):
+    socket = Socket(layer=ChannelLayer(capacity=1))
+    consumer(socket.connect())
+    consumer(socket.receive(2))
+    socket.layer.send("websocket.receive", {})
+    with pytest.raises(ChannelFull):
+        consumer(socket.receive(1))
+    assert waiting(socket) == [2]
 
 
 def test_a_failing_consumer_lets_the_next_message_have_its_turn(engine, consumed):

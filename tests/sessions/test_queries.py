@@ -23,7 +23,7 @@ from tests.sessions.users import log_in
 #: What a decorator asks for around a consumer that does nothing: of a socket whose browser is
 #: logged in and that has a session, at a connect, a frame and the disconnect.
 ASKED = {
-    "channel_session": ([], [], ["delete channel"]),
+    "channel_session": ([], [], ["read channel", "delete channel"]),
     "http_session": (["read browser"], ["read browser"], ["read browser"]),
     "channel_and_http_session": (
         ["read browser", "read channel", "write channel"],
