@@ -5,17 +5,24 @@ Only ports are others, so that nothing is in the way of a project that runs on t
 
 import shlex
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
+from django.core.management import call_command
 from websockets.sync.client import connect
 
-from tests.documented.layers import assert_it_carries
+from channels.asgi import ChannelLayerWrapper, channel_layers
+from channels.signals import worker_process_ready
+from channels.worker import Worker
+from tests.documented.layers import assert_it_carries, two_layers
 from tests.documented.samples import chapter
 from tests.documented.site import listening_port
 from tests.layers.ipc.segments import fresh_prefix, remove
 from tests.layers.rabbitmq.brokers import broker
+from tests.loggers import put_back
 from tests.management.project import Process, Project
 from tests.servers.redis import RedisServer
+from tests.worker.workers import running
 
 #: How the address of Redis is written in the samples.
 REDIS = '("redis-server-name", 6379)'
@@ -44,6 +51,19 @@ def deployed(
     project.write("manage.py", manage.replace('"settings"', '"my_project.settings"'))
     yield project
     project.end()
+
+
+@pytest.fixture
+def deployed_here(redis_server: RedisServer, project: Any) -> Iterator[ChannelLayerWrapper]:
+    """The layer of that project as this process's default one."""
+    project.write("my_project.routing", ROUTING)
+    settings = chapter("deploying")["redis_layer"].replace(REDIS, repr(redis_server.address))
+    layer, _ = two_layers(settings)
+    layer.router.check_default()
+    earlier = channel_layers.set("default", layer)
+    yield layer
+    channel_layers.set("default", earlier)
+    layer.close()
 
 
 @pytest.fixture
@@ -84,24 +104,19 @@ def test_rabbitmq_layer(sample):
     assert_it_carries(sample.replace("amqp://guest:guest@rabbitmq:5672/%2F", broker().url))
 
 
-@pytest.mark.compiled_only
 @pytest.mark.needs("redis-server")
-def test_runworker(sample, run):
-    assert listened_to(run(sample)) >= {"http.request", "thumbnail", "websocket.receive"}
+def test_runworker(sample, deployed_here):
+    assert listened_to(sample) >= {"http.request", "thumbnail", "websocket.receive"}
 
 
-@pytest.mark.compiled_only
 @pytest.mark.needs("redis-server")
-def test_only_channels(sample, run):
-    channels = listened_to(run(sample))
-
-    assert {channel.split(".")[0] for channel in channels} == {"http", "websocket"}
+def test_only_channels(sample, deployed_here):
+    assert {name.split(".")[0] for name in listened_to(sample)} == {"http", "websocket"}
 
 
-@pytest.mark.compiled_only
 @pytest.mark.needs("redis-server")
-def test_exclude_channels(sample, run):
-    channels = listened_to(run(sample))
+def test_exclude_channels(sample, deployed_here):
+    channels = listened_to(sample)
 
     assert "websocket.receive" in channels
     assert "thumbnail" not in channels
@@ -139,13 +154,13 @@ def test_ws_protocols(sample, deployed, run):
 
 @pytest.mark.compiled_only
 @pytest.mark.needs("redis-server")
-def test_daphne_ws_protocol(sample, run):
+def test_daphne_ws_protocol(sample, run, deployed_here):
     daphne = run(sample, "-p", "0")
-    assert listened_to(run("python manage.py runworker"))
     address = f"ws://127.0.0.1:{listening_port(daphne)}/"
 
-    with connect(address, subprotocols=["graphql-ws"], proxy=None) as socket:
-        assert socket.subprotocol == "graphql-ws"
+    with running(Worker(deployed_here, signal_handlers=False)):
+        with connect(address, subprotocols=["graphql-ws"], proxy=None) as socket:
+            assert socket.subprotocol == "graphql-ws"
 
 
 @pytest.mark.compiled_only
@@ -156,6 +171,20 @@ def test_daphne_on_any_address(sample, run):
     assert daphne.wait_for(r"Listening on \S*?0\.0\.0\.0:\d+")
 
 
-def listened_to(worker):
-    """The channels of a worker."""
-    return set(worker.wait_for(r"Listening on channels (.*)")[1].split(", "))
+def listened_to(command):
+    """The channels that a worker listens to, as this process runs it until it begins to receive."""
+    python, script, *arguments = shlex.split(command)
+    assert (python, script) == ("python", "manage.py")
+    found = set()
+
+    def stop(sender, **kwargs):
+        found.update(sender.channels())
+        sender.stop()
+
+    worker_process_ready.connect(stop)
+    try:
+        with put_back("django.channels"):
+            call_command(*arguments)
+    finally:
+        worker_process_ready.disconnect(stop)
+    return found

@@ -16,12 +16,15 @@ CHANNEL_LAYERS["default"].update({layer!r})
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]  # quick, for tests alone
 """
 
-#: What comes before the processes: the tables, and rows that a test needs.
-PREPARE = """
+#: The process of the worker, which makes the tables first, and the rows that a test needs: one
+#: start of an interpreter less for each site.
+WORKER = """
 import django
 django.setup()
-from django.core.management import call_command
+from django.core.management import call_command, execute_from_command_line
 call_command("migrate", verbosity=0)
+{rows}
+execute_from_command_line(["manage.py", "runworker", "--threads", "2"])
 """
 
 
@@ -48,10 +51,9 @@ class ExampleSite:
         self._folder = folder
         self._processes: list[Process] = []
         daphne = self.run("-m", "daphne", "-p", "0", "config.asgi:channel_layer")
-        assert self.run("-c", PREPARE + rows).wait(60) == 0, self.output()
-        worker = self.run("manage.py", "runworker", "--threads", "2")
+        worker = self.run("-c", WORKER.format(rows=rows))
         self.port = int(daphne.wait_for(r"Listening on \S*?127\.0\.0\.1:(\d+)")[1])
-        worker.wait_for("Listening on channels")
+        worker.wait_for("Listening on channels", timeout=60)
 
     def run(self, *arguments: str) -> Process:
         """Start an interpreter in the example's folder."""
