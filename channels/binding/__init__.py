@@ -1,7 +1,8 @@
 """Data binding: models tied to what clients show (Channels documentation, Data Binding).
 
-``base`` has the rules of either way, ``websockets`` the format of messages on WebSockets,
-``stored`` what the database has of an instance, ``fields`` how values of fields travel.
+``base`` has bindings and what they tell, ``inbound`` what clients may change, ``websockets`` the
+format of messages on WebSockets, ``stored`` what the database has of an instance, ``fields`` how
+values of fields travel.
 """
 
 from channels.binding.base import CREATE, DELETE, UPDATE, Binding

@@ -4,19 +4,17 @@ Outbound, the signals around each save and deletion find out which groups an ins
 and belongs to now: groups that it left get ``delete``, those it joined ``create``, all others
 ``update``. The groups that it belonged to are asked of an instance as the database has it, not of
 the one in memory, which has changed already. What is to be sent leaves when the transaction is
-committed. Inbound, a message names an action, which is done where ``has_permission`` allows it.
+committed. What comes in is in ``channels.binding.inbound``.
 """
 
 import contextlib
-import logging
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from functools import partial
 from typing import Any, ClassVar
 
 from django.apps import apps
 from django.conf import settings
-from django.core.exceptions import ObjectDoesNotExist, ValidationError
-from django.db import DataError, IntegrityError, models, router, transaction
+from django.db import models, router, transaction
 from django.db.models.signals import (
     m2m_changed,
     post_delete,
@@ -25,20 +23,12 @@ from django.db.models.signals import (
     pre_save,
 )
 
-from channels.auth import channel_session, channel_session_user
 from channels.binding import fields as values
-from channels.binding.fields import Refused
-from channels.binding.stored import looked_at, stored
+from channels.binding.inbound import CREATE, DELETE, UPDATE, Inbound
+from channels.binding.stored import fetch, looked_at, stored
 from channels.channel import Group
-from channels.message import Message
 
 __all__ = ["CREATE", "DELETE", "UPDATE", "Binding", "BindingMetaclass", "sending_at_once"]
-
-CREATE = "create"
-UPDATE = "update"
-DELETE = "delete"
-
-logger = logging.getLogger("django.channels")
 
 #: How many contexts of ``sending_at_once`` are open.
 _at_once: list[None] = []
@@ -82,7 +72,7 @@ class BindingMetaclass(type):
             mcs._waiting.pop(0).register()
 
 
-class Binding(metaclass=BindingMetaclass):
+class Binding(Inbound, metaclass=BindingMetaclass):
     """Ties a model to groups. Subclasses say how messages look: ``serialize``, ``deserialize``.
 
     A subclass whose body has ``model = None`` is abstract. Every other one states ``fields`` or
@@ -99,33 +89,24 @@ class Binding(metaclass=BindingMetaclass):
     #: The names of the fields that they do not, where all others are meant.
     exclude: ClassVar[Collection[str] | None] = None
 
-    #: Whether ``channel_session_user`` is put around the inbound consumer.
-    channel_session_user: ClassVar[bool] = True
-
-    #: Whether ``channel_session`` is, without a user.
-    channel_session: ClassVar[bool] = False
-
     #: The arguments of the signal that had a message sent.
     signal_kwargs: dict[str, Any] | None = None
 
-    #: The fields that ``group_names`` has looked at, so that they are fetched together.
-    _group_fields: ClassVar[list[str]] = []
+    #: The fields of each model that ``group_names`` has looked at, to be fetched together.
+    _group_fields: ClassVar[dict[type[models.Model], list[str]]] = {}
 
     def __init__(self) -> None:
+        super().__init__()
         self.instance: Any = None
         #: Whether the message goes to a group that the instance does not belong to any more.
         self.has_left = False
-        #: Of an inbound message, what it is, what came with it, and whose it is.
-        self.message: Message | None = None
-        self.kwargs: dict[str, Any] = {}
-        self.user: Any = None
 
     # Registration
 
     @classmethod
     def register(cls) -> None:
         """Connect the signals of the model."""
-        cls._group_fields = []
+        cls._group_fields = {}
         for model in cls.get_registered_models():
             cls._check(model)
             for signal, receiver, sender in cls._receivers(model):
@@ -147,9 +128,10 @@ class Binding(metaclass=BindingMetaclass):
         for sender in _senders_of_deletions(model):
             yield pre_delete, cls.pre_delete_receiver, sender
             yield post_delete, cls.post_delete_receiver, sender
-        for field in cls._fields_of(model):
-            if field.many_to_many:
-                yield m2m_changed, partial(cls.m2m_receiver, field), field.remote_field.through
+        for concrete in _senders(model) if model._meta.abstract else [model]:
+            for field in cls._fields_of(concrete):
+                if field.many_to_many:
+                    yield m2m_changed, partial(cls.m2m_receiver, field), field.remote_field.through
 
     @classmethod
     def get_registered_models(cls) -> list[type[models.Model]]:
@@ -170,8 +152,8 @@ class Binding(metaclass=BindingMetaclass):
                 f"{cls.__name__} has to state which fields of {model._meta.label} clients may see "
                 "and write: set fields, to ['__all__'] for all of them, or exclude"
             )
-        named = [*(cls.fields or ()), *(cls.exclude or ())] if not cls._has_all() else []
-        values.check_names(model, named, cls.__name__)
+        named = () if cls._has_all() else cls.fields or ()
+        values.check_names(model, [*named, *(cls.exclude or ())], cls.__name__)
 
     @classmethod
     def _has_all(cls) -> bool:
@@ -217,7 +199,8 @@ class Binding(metaclass=BindingMetaclass):
         self.has_left = action == DELETE and kwargs.get("signal") not in (None, post_delete)
         message = self.serialize(instance, action)
         if message is not None:
-            _send_at_commit(sorted(group_names), message, kwargs.get("using"))
+            using = kwargs.get("using") or instance._state.db
+            _send_at_commit(sorted(group_names), message, using)
 
     @classmethod
     def pre_save_receiver(cls, instance: Any, **kwargs: Any) -> None:
@@ -249,17 +232,33 @@ class Binding(metaclass=BindingMetaclass):
         phase, _, change = action.partition("_")
         if change != "clear" and not pk_set:
             return
-        if not reverse:
-            changed = [instance]
-        elif phase == "pre":
+        if phase == "pre":
             chosen = {field.name: instance} if change == "clear" else {"pk__in": pk_set}
-            changed = list(field.model._base_manager.using(kwargs["using"]).filter(**chosen))
-            vars(instance)["_binding_changed"] = changed
+            changed = cls._changed(field, instance, reverse, chosen, kwargs["using"])
+            vars(instance).setdefault("_binding_changed", {})[cls] = changed
         else:
-            changed = vars(instance).pop("_binding_changed", [])
+            changed = vars(instance).get("_binding_changed", {}).pop(cls, [])
         receiver = cls.pre_change_receiver if phase == "pre" else cls.post_change_receiver
         for one in changed:
-            receiver(one, UPDATE, **kwargs)
+            receiver(one, UPDATE, **kwargs, update_fields=() if one is instance else None)
+
+    @classmethod
+    def _changed(
+        cls, field: Any, instance: Any, reverse: bool, chosen: dict[str, Any], using: str
+    ) -> list[Any]:
+        """The bound instances whose relation ``field`` changes with that of ``instance``.
+
+        ``chosen`` is what finds the rows on the other side.
+        """
+        model = cls.get_registered_models()[0]
+        model = field.model if model._meta.abstract else model
+        rows = model._base_manager.using(using)
+        if reverse:
+            return list(rows.filter(**chosen))
+        own = [instance] if isinstance(instance, model) else list(rows.filter(pk=instance.pk))
+        if not field.remote_field.symmetrical:
+            return own
+        return [*own, *rows.filter(**chosen).exclude(pk=instance.pk)]
 
     @classmethod
     def pre_change_receiver(cls, instance: Any, action: str, **kwargs: Any) -> None:
@@ -267,44 +266,61 @@ class Binding(metaclass=BindingMetaclass):
         groups: set[str] = set()
         if action != CREATE:
             groups = cls._groups_before(instance, kwargs.get("using") or instance._state.db)
-        vars(instance).setdefault("_binding_group_names", {})[cls] = groups
+        kept = vars(instance).setdefault("_binding_group_names", {})
+        kept.setdefault(cls, []).append(groups)
 
     @classmethod
     def post_change_receiver(cls, instance: Any, action: str, **kwargs: Any) -> None:
         """Tell the groups that ``instance`` belonged to, and those that it belongs to now."""
-        before = vars(instance).get("_binding_group_names", {}).pop(cls, set())
+        before = cls._kept_groups(instance)
         if action == CREATE:
             before = set()
         after: set[str] = set()
         shown = instance
         if action != DELETE:
-            saved = cls._saved(instance, **kwargs)
-            after = set(cls.group_names(saved))
-            shown = saved if _expressions(instance) else instance
+            shown = cls._saved(instance, action, **kwargs)
+            if before:
+                fetch(shown, cls._fields_of(type(shown)))
+            after = set(cls.group_names(shown))
+            if after:
+                fetch(shown, cls._fields_of(type(shown)))
         cls.send_messages(shown, before - after, DELETE, **kwargs)
         cls.send_messages(shown, before & after, UPDATE, **kwargs)
         cls.send_messages(shown, after - before, CREATE, **kwargs)
 
     @classmethod
+    def _kept_groups(cls, instance: Any) -> set[str]:
+        """What the receiver before this change kept: the last, since saves may be nested."""
+        kept = vars(instance).get("_binding_group_names", {})
+        stack = kept.get(cls)
+        groups: set[str] = stack.pop() if stack else set()
+        if not stack:
+            kept.pop(cls, None)
+        if not kept:
+            vars(instance).pop("_binding_group_names", None)
+        return groups
+
+    @classmethod
     def _groups_before(cls, instance: Any, using: str | None) -> set[str]:
         """The groups of ``instance`` as the database has it; none where it has no such row."""
         model = cls._bound_model(instance)
-        before = stored(instance, model, using or router.db_for_write(model), cls._group_fields)
+        names = cls._group_fields.get(model, ())
+        before = stored(instance, model, using or router.db_for_write(model), names)
         if before is None:
             return set()
         try:
             groups = set(cls.group_names(before))
         except model.DoesNotExist:  # type: ignore[attr-defined]  # of every concrete model
             return set()
-        if not cls._group_fields and looked_at(before):
-            cls._group_fields = looked_at(before)
+        if not names and looked_at(before):
+            cls._group_fields[model] = looked_at(before)
         return groups
 
     @classmethod
-    def _saved(cls, instance: Any, **kwargs: Any) -> Any:
-        """``instance`` as it was saved: of some fields only, or by an expression."""
+    def _saved(cls, instance: Any, action: str, **kwargs: Any) -> Any:
+        """``instance`` as it was saved: of some fields only, or with values that are made there."""
         model = cls._bound_model(instance)
-        unsaved = _expressions(instance)
+        unsaved = _made_by_database(instance, action)
         if (only := kwargs.get("update_fields")) is not None:
             unsaved |= {
                 field.attname
@@ -323,96 +339,6 @@ class Binding(metaclass=BindingMetaclass):
         """The model to ask the database for: that of the binding, unless it is abstract."""
         model = cls.get_registered_models()[0]
         return type(instance) if model._meta.abstract else model
-
-    # Inbound
-
-    @classmethod
-    def get_handler(cls) -> Callable[..., Any]:
-        """The inbound consumer, in its decorators; to be overridden to add others."""
-        if cls.channel_session_user:
-            return channel_session_user(cls.trigger_inbound)
-        if cls.channel_session:
-            return channel_session(cls.trigger_inbound)
-        return cls.trigger_inbound
-
-    @classmethod
-    def consumer(cls, message: Message, **kwargs: Any) -> None:
-        """The inbound consumer, for routings and demultiplexers."""
-        cls.get_handler()(message, **kwargs)
-
-    @classmethod
-    def trigger_inbound(cls, message: Message, **kwargs: Any) -> None:
-        """Do what ``message`` asks for, if its user may.
-
-        What is refused changes nothing, and is handed to ``refused``.
-        """
-        self = cls()
-        self.message, self.kwargs = message, kwargs
-        self.user = getattr(message, "user", None)
-        try:
-            action, pk, data = self.deserialize(message)
-            if not self.has_permission(self.user, action, pk):
-                raise Refused(f"{self.user} has no permission to {action!r:.20} {pk!r:.100}")
-            self.run_action(action, pk, data)
-        except Refused as error:
-            self.refused(error)
-
-    def refused(self, error: Refused) -> None:
-        """Called for a change that a client asked for and does not get; logs one line."""
-        logger.warning("%s refused a change: %s", type(self).__name__, error)
-
-    def deserialize(self, message: Message) -> tuple[str, Any, dict[str, Any]]:
-        """Action, primary key and data by field that ``message`` asks for."""
-        raise NotImplementedError(f"{type(self).__name__} has to define deserialize(message)")
-
-    def has_permission(self, user: Any, action: str, pk: Any) -> bool:
-        """Whether ``user`` may do ``action`` to the row ``pk``, None for CREATE."""
-        raise NotImplementedError(
-            f"{type(self).__name__} has to define has_permission(user, action, pk)"
-        )
-
-    def run_action(self, action: str, pk: Any, data: dict[str, Any]) -> None:
-        """Do it; raises ``Refused`` for what cannot be done."""
-        try:
-            with transaction.atomic(using=router.db_for_write(self.model)):
-                if action == CREATE:
-                    self.create(data)
-                elif action == UPDATE:
-                    self.update(pk, data)
-                elif action == DELETE:
-                    self.delete(pk)
-                else:
-                    raise Refused(f"there is no action {action!r:.100}")
-        except (IntegrityError, DataError) as error:
-            raise Refused(f"the database does not take it: {error}") from error
-
-    def create(self, data: dict[str, Any]) -> None:
-        """Save a new instance with ``data``, of which only bound fields count."""
-        self._save(self.model(), data)
-
-    def update(self, pk: Any, data: dict[str, Any]) -> None:
-        """Change the row ``pk`` by ``data``, of which only bound fields count."""
-        self._save(self.row(pk), data)
-
-    def delete(self, pk: Any) -> None:
-        """Delete the row ``pk``."""
-        self.row(pk).delete()
-
-    def row(self, pk: Any) -> Any:
-        """The row ``pk``, locked until it is written; raises ``Refused`` where there is none."""
-        rows = self.model._default_manager.using(router.db_for_write(self.model))
-        try:
-            return rows.select_for_update().get(pk=pk)
-        except (
-            *(ObjectDoesNotExist, ValidationError),
-            *(TypeError, ValueError, OverflowError),  # of values that are no primary key at all
-        ) as error:
-            raise Refused(f"there is no row {pk!r:.100}") from error
-
-    def _save(self, instance: Any, data: dict[str, Any]) -> None:
-        relations = values.clean(instance, self._fields_of(self.model), data)
-        instance.save()
-        values.write_relations(instance, relations)
 
 
 def _send_at_commit(groups: list[str], message: dict[str, Any], using: str | None) -> None:
@@ -450,6 +376,12 @@ def _parents(model: type[models.Model]) -> Iterable[type[models.Model]]:
     return [parent for parent in model._meta.parents if not model._meta.proxy]
 
 
-def _expressions(instance: Any) -> set[str]:
-    """The fields whose value the database makes, by an expression that the instance still has."""
-    return {name for name, value in vars(instance).items() if hasattr(value, "resolve_expression")}
+def _made_by_database(instance: Any, action: str) -> set[str]:
+    """The fields whose value the database makes, and that the instance does not have as made."""
+    found = vars(instance)
+    return {
+        field.attname
+        for field in instance._meta.concrete_fields
+        if hasattr(found.get(field.attname), "resolve_expression")
+        or (action != CREATE and field.generated)
+    }

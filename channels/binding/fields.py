@@ -4,14 +4,25 @@ On the way out a value is what Django's serializers write; on the way in it is c
 would, so that nothing is stored that the field does not take.
 """
 
+import math
 from collections.abc import Collection, Iterable, Iterator
+from datetime import datetime
 from typing import Any
 
 from django.core.exceptions import FieldDoesNotExist, ValidationError
 from django.db import models
+from django.forms.utils import from_current_timezone
 from django.utils.encoding import is_protected_type
 
-__all__ = ["Refused", "bound_fields", "check_names", "clean", "outgoing", "write_relations"]
+__all__ = [
+    "Refused",
+    "bound_fields",
+    "check_names",
+    "clean",
+    "one_line",
+    "outgoing",
+    "write_relations",
+]
 
 #: A field of a model, or a relation to many.
 Field = Any
@@ -26,25 +37,35 @@ def bound_fields(
 ) -> list[Field]:
     """The fields that a binding names, without the primary key, in the order of the model.
 
-    ``fields`` is None where all but ``exclude`` are meant.
+    ``fields`` is None where all but ``exclude`` are meant; what is excluded is never among them.
     """
-    every = [*model._meta.concrete_fields, *model._meta.many_to_many]
-    if fields is None:
-        chosen = [field for field in every if field.name not in (exclude or ())]
-    else:
-        chosen = [field for field in every if field.name in fields]
-    return [field for field in chosen if not field.primary_key]
+    return [
+        field
+        for field in _every(model)
+        if not field.primary_key
+        and (fields is None or _names(field) & set(fields))
+        and not _names(field) & set(exclude or ())
+    ]
 
 
 def check_names(model: type[models.Model], names: Iterable[str], owner: str) -> None:
-    """Raise ``ValueError`` for names that are no fields of ``model``."""
+    """Raise ``ValueError`` for names that are no fields of ``model``, as those of others' are."""
+    known = {name for field in _every(model) for name in _names(field)}
     for name in names:
-        try:
-            model._meta.get_field(name)
-        except FieldDoesNotExist as error:
+        if name not in known:
             raise ValueError(
-                f"{owner} names the field {name!r}, which {model._meta.label} does not have"
-            ) from error
+                f"{owner} names the field {name!r}, which {model._meta.label} does not have; it "
+                f"has {sorted(known)!r}"
+            )
+
+
+def _every(model: type[models.Model]) -> list[Field]:
+    return [*model._meta.concrete_fields, *model._meta.many_to_many]
+
+
+def _names(field: Field) -> set[str]:
+    """The names of a field: a relation has that of its column as well."""
+    return {field.name, field.attname}
 
 
 def outgoing(instance: models.Model, fields: Iterable[Field]) -> dict[str, Any]:
@@ -54,7 +75,12 @@ def outgoing(instance: models.Model, fields: Iterable[Field]) -> dict[str, Any]:
 
 def _outgoing(instance: models.Model, field: Field) -> Any:
     if field.many_to_many:
-        return list(getattr(instance, field.name).values_list("pk", flat=True))
+        related = getattr(instance, field.name)
+        keys = list(related.values_list("pk", flat=True))
+        if field.remote_field.symmetrical:  # whose other side is written after the signal
+            others = field.model._base_manager.using(related.db).filter(**{field.name: instance})
+            keys = sorted({*keys, *others.values_list("pk", flat=True)})
+        return keys
     value = field.value_from_object(instance)
     return value if is_protected_type(value) else field.value_to_string(instance)
 
@@ -64,8 +90,9 @@ def clean(
 ) -> list[tuple[Field, list[Any]]]:
     """Set the values of ``data`` on ``instance``; what it has for relations to many is returned.
 
-    Only ``fields`` are looked at, other fields of the model are ignored. Raises ``Refused`` for a
-    name that is no field and a value that a field does not take; then nothing was set.
+    Only ``fields`` that can be written are looked at, other fields of the model are ignored. Raises
+    ``Refused`` for a name that is no field and a value that a field does not take; then nothing was
+    set.
     """
     values = {}
     relations = []
@@ -96,8 +123,13 @@ def _named(
             field = instance._meta.get_field(name)
         except FieldDoesNotExist as error:
             raise Refused(f"there is no field {name!r:.100}") from error
-        if field in fields:
+        if field in fields and _is_written(field):
             yield field, value
+
+
+def _is_written(field: Field) -> bool:
+    """Whether clients may write it: not what no form has, nor by its name a file."""
+    return bool(field.editable) and not isinstance(field, models.FileField)
 
 
 def _cleaned(instance: models.Model, field: Field, value: Any) -> Any:
@@ -106,9 +138,14 @@ def _cleaned(instance: models.Model, field: Field, value: Any) -> Any:
         return None
     if isinstance(value, dict | list) and field.get_internal_type() not in _STRUCTURED:
         raise Refused(f"the value of {field.name!r} is an object or a list")
-    if isinstance(value, str) and "\0" in value:  # which PostgreSQL cannot store
-        raise Refused(f"the value of {field.name!r} holds a NUL")
-    return field.clean(value, instance)
+    if isinstance(value, str):
+        value.encode()  # raises ValueError for half a surrogate pair
+        if "\0" in value:  # which PostgreSQL cannot store
+            raise Refused(f"the value of {field.name!r} holds a NUL")
+    cleaned = field.clean(value, instance)
+    if isinstance(cleaned, float) and not math.isfinite(cleaned):  # which JSON cannot hold
+        raise Refused(f"the value of {field.name!r} is no number")
+    return from_current_timezone(cleaned) if isinstance(cleaned, datetime) else cleaned
 
 
 #: Types of fields whose values are objects or lists.
@@ -121,10 +158,16 @@ def _related(field: Field, value: Any) -> list[Any]:
         raise Refused(f"the value of {field.name!r} is no list of primary keys")
     related = field.remote_field.model
     keys = {related._meta.pk.to_python(key) for key in value}
-    if related._base_manager.filter(pk__in=keys).count() != len(keys):
+    rows = related._base_manager.complex_filter(field.get_limit_choices_to())
+    if set(rows.filter(pk__in=keys).values_list("pk", flat=True)) != keys:
         raise Refused(f"the value of {field.name!r} names rows that are not there")
     return list(keys)
 
 
 def _text(error: Exception) -> str:
     return "; ".join(error.messages) if isinstance(error, ValidationError) else str(error)
+
+
+def one_line(error: Exception) -> str:
+    """What an error says, for the log: it may hold anything that a client has sent."""
+    return "".join(each if each.isprintable() else " " for each in str(error)[:300])

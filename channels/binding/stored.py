@@ -4,16 +4,16 @@ Nothing is fetched until it is looked at: the instance begins with its primary k
 other field is a deferred one. So whatever looks at no field costs no query.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from functools import cached_property
 from typing import Any
 
 from django.db import models
 
-__all__ = ["looked_at", "stored"]
+__all__ = ["fetch", "looked_at", "stored"]
 
 #: What of an instance's dict is no attribute that a program has set.
-_OWN = {"_state", "_prefetched_objects_cache", "_binding_group_names"}
+_OWN = {"_state", "_prefetched_objects_cache", "_binding_group_names", "_binding_changed"}
 
 
 def stored(
@@ -51,6 +51,13 @@ def looked_at(instance: models.Model) -> list[str]:
         for field in instance._meta.concrete_fields
         if field.attname not in deferred and not field.primary_key
     ]
+
+
+def fetch(instance: models.Model, fields: Iterable[Any]) -> None:
+    """Fetch those of ``fields`` that ``instance`` lacks, in one query."""
+    names = {field.attname for field in fields} & instance.get_deferred_fields()
+    if names:
+        instance.refresh_from_db(fields=sorted(names))
 
 
 def _attributes(instance: models.Model) -> dict[str, Any]:

@@ -5,7 +5,18 @@ from typing import Any
 
 from channels.binding.websockets import WebsocketBinding, WebsocketBindingWithMembers
 from channels.generic.websockets import WebsocketDemultiplexer
-from tests.binding.models import Named, Notice, Place, Post, Shape, Ticket
+from tests.binding.models import (
+    Club,
+    Member,
+    Named,
+    Notice,
+    Place,
+    Post,
+    Shape,
+    Sheet,
+    Tagged,
+    Ticket,
+)
 
 
 class RoomBinding(WebsocketBinding):
@@ -73,8 +84,50 @@ class PlaceBinding(RoomBinding):
     model = Place
 
 
+class MemberBinding(RoomBinding):
+    model = Member
+    fields = ["room", "friends"]
+
+
+class MemberNamesBinding(MemberBinding):
+    """A second binding of a model."""
+
+    fields = ["friends"]
+
+
+class TaggedBinding(RoomBinding):
+    """Its groups depend on fields that each model has for itself."""
+
+    model = Tagged
+    fields = ["__all__"]
+
+    @classmethod
+    def group_names(cls, instance: Any) -> list[str]:
+        own = instance.color if hasattr(instance, "color") else instance.worth
+        return [f"TaggedBinding.{own}"]
+
+
+class ClubBinding(RoomBinding):
+    model = Club
+    fields = ["music", "tags"]
+
+    @classmethod
+    def group_names(cls, instance: Any) -> list[str]:
+        return [f"ClubBinding.{instance.music}"]
+
+
+class SheetBinding(RoomBinding):
+    model = Sheet
+    stream = "sheets"
+    fields = "__all__"
+
+
 class Demultiplexer(WebsocketDemultiplexer):
-    consumers = {"posts": PostBinding.consumer, "notices": NoticeBinding.consumer}
+    consumers = {
+        "posts": PostBinding.consumer,
+        "notices": NoticeBinding.consumer,
+        "sheets": SheetBinding.consumer,
+    }
     groups = ["notices"]
 
 

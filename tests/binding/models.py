@@ -76,3 +76,56 @@ class Restaurant(Place):
 class ProxyPlace(Place):
     class Meta:
         proxy = True
+
+
+class Member(models.Model):
+    """Related to its like, from both sides at once."""
+
+    room = models.CharField(max_length=20)
+    friends = models.ManyToManyField("self")
+
+
+class Tagged(models.Model):
+    """Abstract, with a relation to many, which each of its models has for itself."""
+
+    room = models.CharField(max_length=20)
+    tags = models.ManyToManyField(Tag, related_name="+")
+
+    class Meta:
+        abstract = True
+
+
+class Card(Tagged):
+    color = models.CharField(max_length=20, default="red")
+
+
+class Coin(Tagged):
+    worth = models.IntegerField(default=1)
+
+
+class Venue(models.Model):
+    room = models.CharField(max_length=20)
+    tags = models.ManyToManyField(Tag)
+
+
+class Club(Venue):
+    """Bound, as a child whose relation to many is its parent's."""
+
+    music = models.CharField(max_length=20, default="jazz")
+
+
+class Sheet(models.Model):
+    """Has fields that clients cannot write, or whose values the database makes."""
+
+    room = models.CharField(max_length=20)
+    count = models.IntegerField(default=1)
+    twice = models.GeneratedField(
+        expression=models.F("count") * 2, output_field=models.IntegerField(), db_persist=True
+    )
+    ratio = models.FloatField(default=0)
+    created = models.DateTimeField(auto_now_add=True)
+    checked = models.DateTimeField(null=True)
+    locked = models.CharField(max_length=20, default="locked", editable=False)
+    file = models.FileField(blank=True)
+    owner = models.ForeignKey(Member, models.CASCADE, null=True)
+    tags = models.ManyToManyField(Tag, limit_choices_to={"name__startswith": "public"})
