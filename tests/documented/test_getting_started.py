@@ -42,7 +42,12 @@ channel_routing = [
 ]
 """
 
-in_the_browser = pytest.mark.needs("chromium", "chromedriver", "redis-server")
+
+def in_the_browser(test):
+    """Mark a test as one in the browser, which says nothing about the fallbacks."""
+    needed = pytest.mark.needs("chromium", "chromedriver", "redis-server")
+    return needed(pytest.mark.compiled_only(test))
+
 
 #: Where the routing of the chapter's project is.
 ROUTING = "myproject.routing.channel_routing"
