@@ -6,7 +6,7 @@ would, so that nothing is stored that the field does not take.
 
 import math
 from collections.abc import Collection, Iterable, Iterator
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from django.core.exceptions import FieldDoesNotExist, ValidationError
@@ -137,15 +137,25 @@ def _cleaned(instance: models.Model, field: Field, value: Any) -> Any:
     if value is None and field.null:
         return None
     if isinstance(value, dict | list) and field.get_internal_type() not in _STRUCTURED:
-        raise Refused(f"the value of {field.name!r} is an object or a list")
+        raise ValueError("it is an object or a list")
     if isinstance(value, str):
         value.encode()  # raises ValueError for half a surrogate pair
         if "\0" in value:  # which PostgreSQL cannot store
-            raise Refused(f"the value of {field.name!r} holds a NUL")
+            raise ValueError("it holds a NUL")
     cleaned = field.clean(value, instance)
     if isinstance(cleaned, float) and not math.isfinite(cleaned):  # which JSON cannot hold
-        raise Refused(f"the value of {field.name!r} is no number")
-    return from_current_timezone(cleaned) if isinstance(cleaned, datetime) else cleaned
+        raise ValueError("it is no number")
+    return _time(cleaned) if isinstance(cleaned, datetime) else cleaned
+
+
+def _time(value: datetime) -> datetime:
+    """``value`` in a time zone; raises ``OverflowError`` for one that has no year elsewhere.
+
+    PostgreSQL stores such a time, and nobody can read its row again.
+    """
+    value = from_current_timezone(value)
+    value.astimezone(UTC)
+    return value
 
 
 #: Types of fields whose values are objects or lists.
@@ -155,12 +165,12 @@ _STRUCTURED = {"JSONField", "ArrayField", "HStoreField"}
 def _related(field: Field, value: Any) -> list[Any]:
     """The primary keys of rows that are all there."""
     if not isinstance(value, list):
-        raise Refused(f"the value of {field.name!r} is no list of primary keys")
+        raise ValueError("it is no list of primary keys")
     related = field.remote_field.model
     keys = {related._meta.pk.to_python(key) for key in value}
     rows = related._base_manager.complex_filter(field.get_limit_choices_to())
     if set(rows.filter(pk__in=keys).values_list("pk", flat=True)) != keys:
-        raise Refused(f"the value of {field.name!r} names rows that are not there")
+        raise ValueError("it names rows that are not there")
     return list(keys)
 
 

@@ -81,6 +81,14 @@ def test_a_time_without_a_zone_is_of_the_current_one(listening, recwarn):
     assert not list(recwarn)
 
 
+@pytest.mark.parametrize("value", ["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00"])
+def test_a_time_that_could_not_be_read_again_is_refused(value, caplog):
+    sheet = Sheet.objects.create(room="a")
+    asks(action="update", pk=sheet.pk, data={"checked": value})
+    assert Sheet.objects.values_list("checked").get() == (None,)
+    assert "SheetBinding refused a change: the value of 'checked' is not valid" in caplog.text
+
+
 # What is logged
 
 
