@@ -5,6 +5,7 @@ import itertools
 import pytest
 from django.conf import settings
 from django.test import override_settings
+from django.utils.module_loading import import_string
 
 from channels.exceptions import ConsumeLater
 from channels.message import Message
@@ -135,6 +136,14 @@ def test_a_consumer_may_save_by_itself(engine):
     save(socket.connect(), number=1)
     save(socket.receive(), number=2)
     assert seen(socket.receive()) == {"number": 2}
+
+
+def test_the_engine_s_own_store_reads_what_is_stored(engine):
+    socket = Socket()
+    store(socket.connect(), number=1)
+    key = session_for_reply_channel(socket.name).session_key
+    plain = import_string(f"{settings.SESSION_ENGINE}.SessionStore")(key)
+    assert dict(plain.items()) == {"number": 1}
 
 
 def test_a_message_without_reply_channel_is_refused():
