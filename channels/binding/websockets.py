@@ -85,7 +85,7 @@ class WebsocketBinding(Binding):
     def deserialize(self, message: Message) -> tuple[str, Any, dict[str, Any]]:
         """Action, primary key and data of a payload; raises ``Refused`` for any other text."""
         try:
-            content = json.loads(message["text"])
+            content = WebsocketDemultiplexer.decode_json(message["text"])
         except (KeyError, TypeError, ValueError, RecursionError) as error:
             raise Refused("the frame is no JSON") from error
         if not isinstance(content, dict):

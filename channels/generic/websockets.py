@@ -21,6 +21,7 @@ from channels.auth import (
 from channels.channel import Channel, Group
 from channels.exceptions import (
     ChannelSocketException,
+    ConsumeLater,
     DenyConnection,
     SendNotAvailableOnDemultiplexer,
 )
@@ -53,7 +54,7 @@ class InvalidFrame(ChannelSocketException, ValueError):
     def run(self, message: Message) -> None:
         """Close the socket with 1008 and log one line."""
         logger.warning(
-            "A frame on %s was refused and its socket closed: %s", message.get("path"), self
+            "A frame on %r was refused and its socket closed: %s", message.get("path"), self
         )
         _reply_channel(message).send({"close": _POLICY_VIOLATION})
 
@@ -224,7 +225,7 @@ class JsonWebsocketConsumer(WebsocketConsumer):
     @classmethod
     def decode_json(cls, text: str) -> Any:
         """The content of a frame; raises ``ValueError`` where it is no JSON."""
-        return json.loads(text)
+        return _decoder.decode(text)
 
     @classmethod
     def encode_json(cls, content: Any) -> str:
@@ -309,7 +310,7 @@ class WebsocketDemultiplexer(JsonWebsocketConsumer):
         try:
             for stream in self.consumers:
                 self._pass_on(stream, held, message.content, kwargs)
-        except DenyConnection:
+        except (DenyConnection, ConsumeLater):  # it comes again, to all streams
             raise
         except BaseException:
             held.release()
@@ -418,6 +419,14 @@ def _reply_channel(message: Message) -> Channel:
             "take the messages of interface servers"
         )
     return message.reply_channel
+
+
+def _no_number(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no JSON")
+
+
+#: Takes no NaN and no infinity, which Python writes and no browser reads (RFC 8259, 6).
+_decoder = json.JSONDecoder(parse_constant=_no_number)
 
 
 def _frame(text: str | None, bytes: bytes | None, close: Any) -> dict[str, Any]:

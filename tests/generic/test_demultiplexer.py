@@ -7,7 +7,7 @@ import pytest
 
 from channels import Group
 from channels.asgi import channel_layers
-from channels.exceptions import DenyConnection, SendNotAvailableOnDemultiplexer
+from channels.exceptions import ConsumeLater, DenyConnection, SendNotAvailableOnDemultiplexer
 from channels.generic.websockets import (
     JsonWebsocketConsumer,
     WebsocketConsumer,
@@ -146,6 +146,23 @@ def test_a_stream_that_fails_at_the_connect_leaves_the_others_what_they_sent(cap
     assert accept == {"accept": True}
     assert payloads([sent]) == [("echo", {"connected": "echo"})]
     assert "ZeroDivisionError" in caplog.text
+
+
+def test_a_connect_that_is_put_off_sends_what_streams_send_once():
+    class Late(JsonWebsocketConsumer):
+        tries = 0
+
+        def connect(self, message, **kwargs):
+            Late.tries += 1
+            if Late.tries == 1:
+                raise ConsumeLater
+
+    class Streams(WebsocketDemultiplexer):
+        consumers = {"echo": Echo, "late": Late}
+
+    accept, *others = Socket(Streams).does("connect")
+    assert accept == {"accept": True}
+    assert payloads(others) == [("echo", {"connected": "echo"})]
 
 
 def test_every_stream_is_disconnected_though_others_fail(caplog):

@@ -112,6 +112,22 @@ def test_frames_come_and_go_as_text_or_bytes(frame):
     assert Socket(Echo).does("receive", **frame) == [frame]
 
 
+@pytest.mark.parametrize("text", ["NaN", '{"a": [-Infinity]}', ""])
+def test_what_browsers_do_not_take_for_json_is_none(text, caplog):
+    class Echoes(JsonWebsocketConsumer):
+        def receive(self, content, **kwargs):
+            self.send(content)
+
+    assert Socket(Echoes).does("receive", text=text) == [{"close": 1008}]
+    assert "it is no valid JSON" in caplog.text
+
+
+def test_the_path_of_a_refused_frame_cannot_forge_a_line_of_the_log(caplog):
+    Socket(JsonWebsocketConsumer).does("receive", text="{", path="/a\nERROR forged")
+    (record,) = caplog.records
+    assert record.getMessage().isprintable()
+
+
 def test_a_frame_that_lacks_the_other_key_is_taken():
     socket = Socket(Echo)
     socket._dispatcher.dispatch(
