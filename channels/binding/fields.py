@@ -9,10 +9,12 @@ from collections.abc import Collection, Iterable, Iterator
 from datetime import UTC, datetime
 from typing import Any
 
+from django.conf import settings
 from django.core.exceptions import FieldDoesNotExist, ValidationError
 from django.db import models
 from django.forms.utils import from_current_timezone
 from django.utils.encoding import is_protected_type
+from django.utils.timezone import is_aware, make_naive
 
 __all__ = [
     "Refused",
@@ -149,12 +151,14 @@ def _cleaned(instance: models.Model, field: Field, value: Any) -> Any:
 
 
 def _time(value: datetime) -> datetime:
-    """``value`` in a time zone; raises ``OverflowError`` for one that has no year elsewhere.
+    """``value`` as ``USE_TZ`` has times; raises ``OverflowError`` for one without year elsewhere.
 
     PostgreSQL stores such a time, and nobody can read its row again.
     """
     value = from_current_timezone(value)
     value.astimezone(UTC)
+    if is_aware(value) and not settings.USE_TZ:  # which no database takes then
+        return make_naive(value)
     return value
 
 

@@ -81,6 +81,14 @@ def test_a_time_without_a_zone_is_of_the_current_one(listening, recwarn):
     assert not list(recwarn)
 
 
+def test_a_time_with_a_zone_is_stored_where_times_have_none(settings_of):
+    with settings_of(USE_TZ=False):
+        sheet = Sheet.objects.create(room="a")
+        asks(action="update", pk=sheet.pk, data={"checked": "2026-01-02T12:00:00Z"})
+        (found,) = Sheet.objects.values_list("checked").get()
+    assert found == datetime.datetime(2026, 1, 2, 6)  # noqa: DTZ001  # there are no zones
+
+
 @pytest.mark.parametrize("value", ["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00"])
 def test_a_time_that_could_not_be_read_again_is_refused(value, caplog):
     sheet = Sheet.objects.create(room="a")
