@@ -44,12 +44,14 @@ socket.onmessage = event => { document.body.append(event.data) };
 urlpatterns = [path("", lambda request: HttpResponse(PAGE))]
 ''',
     "mysite/browsers.py": """
-import tempfile
-from pathlib import Path
+import contextlib, pathlib, tempfile
 from tests.browsers import headless_chromium
 
+@contextlib.contextmanager
 def Browser():
-    return headless_chromium(Path(tempfile.mkdtemp()))
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+        with headless_chromium(pathlib.Path(folder)) as driver:
+            yield driver
 """,
     "conftest.py": """
 import pytest
@@ -76,7 +78,6 @@ def run_tests(folder: Path, redis_url: str, *command: str) -> str:
             **os.environ,
             "DJANGO_SETTINGS_MODULE": "mysite.settings",
             "PYTHONPATH": str(ROOT),
-            "TMPDIR": str(folder),
         },
         capture_output=True,
         text=True,
