@@ -173,7 +173,7 @@ def _related(field: Field, value: Any) -> list[Any]:
     related = field.remote_field.model
     keys = {related._meta.pk.to_python(key) for key in value}
     rows = related._base_manager.complex_filter(field.get_limit_choices_to())
-    if set(rows.filter(pk__in=keys).values_list("pk", flat=True)) != keys:
+    if rows.only("pk").in_bulk(keys).keys() != keys:  # in as many queries as the keys need
         raise ValueError("it names rows that are not there")
     return list(keys)
 

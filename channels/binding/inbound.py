@@ -81,8 +81,10 @@ class Inbound:
         None for CREATE: clients choose no primary keys.
         """
         primary = self.model._meta.pk
-        if action == CREATE or primary is None:
+        if action == CREATE:
             return None
+        if primary is None:
+            raise Refused("there are no rows of an abstract model")
         try:
             return primary.to_python(pk)
         except (ValidationError, TypeError, ValueError, OverflowError) as error:
@@ -119,6 +121,8 @@ class Inbound:
 
     def create(self, data: dict[str, Any]) -> None:
         """Save a new instance with ``data``, of which only bound fields count."""
+        if self.model._meta.abstract:
+            raise Refused("there are no rows of an abstract model")
         self._save(self.model(), data)
 
     def update(self, pk: Any, data: dict[str, Any]) -> None:

@@ -1,13 +1,15 @@
 """Tests of fields that clients may not write, and of values that would harm who reads them."""
 
 import datetime
+import json
 import logging
 
 import pytest
 
+from channels import route
 from channels.binding.base import BindingMetaclass
 from channels.binding.websockets import WebsocketBinding
-from tests.binding.bindings import Demultiplexer, PostBinding
+from tests.binding.bindings import Demultiplexer, PostBinding, TaggedBinding
 from tests.binding.models import Member, Post, Sheet, Tag
 from tests.generic.sockets import Socket
 
@@ -53,6 +55,21 @@ def test_related_rows_are_those_that_the_field_admits(caplog):
     assert "names rows that are not there" in caplog.text
     asks(action="update", pk=sheet.pk, data={"tags": [public]})
     assert [tag.pk for tag in sheet.tags.all()] == [public]
+
+
+def test_more_related_rows_than_a_query_takes_are_refused_as_one_is(caplog):
+    sheet = Sheet.objects.create(room="a")
+    asks(action="update", pk=sheet.pk, data={"tags": list(range(300_000))})
+    (record,) = caplog.records
+    assert "names rows that are not there" in record.getMessage()
+
+
+@pytest.mark.parametrize("content", [{"action": "create"}, {"action": "delete", "pk": 1}])
+def test_rows_of_an_abstract_model_are_refused(content, caplog):
+    socket = Socket(route("websocket.receive", TaggedBinding.consumer))
+    socket.does("receive", text=json.dumps({**content, "data": {"room": "a"}}))
+    (record,) = caplog.records
+    assert "TaggedBinding refused a change: there are no rows" in record.getMessage()
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), "nan", "-inf", "1e999"])
