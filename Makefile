@@ -68,7 +68,7 @@ test-full: servers lint ## The same with the slow tests
 	CHANNELS_PURE_PYTHON=1 $(PYTEST) -m "not compiled_only" $(PYTEST_ARGS) $(NONE_IS_FINE)
 
 .PHONY: test-matrix
-test-matrix: servers $(VENV)/.tests-installed ## Test Daphne and workers on different Pythons, and compiled beside pure
+test-matrix: servers $(VENV)/.tests-installed ## Test other Pythons and Djangos: the suite, and Daphne and workers on different ones
 	.ci/test-matrix $(PYTEST_ARGS)
 
 .PHONY: bench
