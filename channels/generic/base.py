@@ -1,6 +1,8 @@
 """``BaseConsumer``: a class whose methods take the messages of some channels."""
 
+import functools
 from collections.abc import Callable, Mapping
+from types import MethodType
 from typing import Any, ClassVar
 
 from channels.auth import channel_session_user
@@ -8,10 +10,22 @@ from channels.message import Message
 from channels.routing import RouteClass
 from channels.sessions import channel_session
 
-__all__ = ["BaseConsumer", "Handler"]
+__all__ = ["BaseConsumer", "Handler", "decorated"]
 
 #: What takes a message, and what the routing captured.
 Handler = Callable[..., Any]
+
+
+def decorated(decorator: Callable[[Handler], Handler], handler: Handler) -> Handler:
+    """``handler`` in a decorator for consumers; around a method it is put once, not every time."""
+    if isinstance(handler, MethodType):
+        return MethodType(_decorated(decorator, handler.__func__), handler.__self__)
+    return decorator(handler)
+
+
+@functools.lru_cache(maxsize=1024)
+def _decorated(decorator: Callable[[Handler], Handler], function: Handler) -> Handler:
+    return decorator(function)
 
 
 class BaseConsumer:
@@ -54,9 +68,9 @@ class BaseConsumer:
         """The method for ``message``, in its decorators; to be overridden to add others."""
         handler: Handler = getattr(self, self._method_name(message))
         if self.channel_session_user:
-            return channel_session_user(handler)
+            return decorated(channel_session_user, handler)
         if self.channel_session:
-            return channel_session(handler)
+            return decorated(channel_session, handler)
         return handler
 
     def dispatch(self, message: Message, **kwargs: Any) -> Any:

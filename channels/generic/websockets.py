@@ -25,7 +25,7 @@ from channels.exceptions import (
     DenyConnection,
     SendNotAvailableOnDemultiplexer,
 )
-from channels.generic.base import BaseConsumer, Handler
+from channels.generic.base import BaseConsumer, Handler, decorated
 from channels.message import Message
 from channels.sessions import channel_and_http_session, enforce_ordering, session_scope
 from channels.sessions.ordering import enforces_ordering
@@ -99,19 +99,17 @@ class WebsocketConsumer(BaseConsumer):
             )
         is_connect = self._method_name(message) == "raw_connect"
         if self.http_user_and_session:
-            handler = (
-                channel_and_http_session_user_from_http(handler)
-                if is_connect
-                else channel_and_http_session(channel_session_user(handler))
-            )
+            if is_connect:
+                handler = decorated(channel_and_http_session_user_from_http, handler)
+            else:
+                handler = decorated(channel_session_user, handler)
+                handler = decorated(channel_and_http_session, handler)
         elif self.http_user:
-            handler = (
-                channel_session_user_from_http(handler)
-                if is_connect
-                else channel_session_user(handler)
+            handler = decorated(
+                channel_session_user_from_http if is_connect else channel_session_user, handler
             )
         if self.strict_ordering and "multiplexer" not in kwargs:
-            handler = enforce_ordering(handler)
+            handler = decorated(enforce_ordering, handler)
         return handler
 
     def connection_groups(self, *args: Any, **kwargs: Any) -> Iterable[str]:

@@ -189,8 +189,10 @@ def session_for_reply_channel(reply_channel: str) -> ChannelSession:
     ``CHANNEL_SESSION_ENGINE`` names the engine, else ``SESSION_ENGINE``. Raises ``ValueError`` for
     ``signed_cookies``.
     """
-    name = getattr(settings, "CHANNEL_SESSION_ENGINE", None)
-    engine: str = name or settings.SESSION_ENGINE
+    engine: str = settings.SESSION_ENGINE  # which loads the settings
+    # Not by ``settings``: to find that one is missing takes as long as all else in here.
+    name = getattr(settings._wrapped, "CHANNEL_SESSION_ENGINE", None)  # type: ignore[misc]
+    engine = name or engine
     if engine == _IN_COOKIES:
         setting = "CHANNEL_SESSION_ENGINE" if name else "SESSION_ENGINE"
         raise ValueError(
@@ -204,7 +206,9 @@ def session_for_reply_channel(reply_channel: str) -> ChannelSession:
 
 def channel_session_key(reply_channel: str) -> str:
     """The key of a channel's session: a keyed hash, which nobody can make of the name alone."""
-    digest = salted_hmac("channels.sessions", reply_channel, algorithm="sha256").hexdigest()
+    keyed = _keyed_hash(settings.SECRET_KEY).copy()
+    keyed.update(reply_channel.encode())
+    digest: str = keyed.hexdigest()
     return (PREFIX + digest)[:_KEY_LENGTH]
 
 
@@ -219,6 +223,12 @@ def session_for_key(session_key: str) -> BrowserSession | None:
         return None
     session: BrowserSession = _store(settings.SESSION_ENGINE, BrowserSession)(session_key)
     return session if session.is_there() else None
+
+
+@functools.lru_cache(maxsize=4)
+def _keyed_hash(secret: str | bytes) -> Any:
+    """The hash without a value, to be copied: making the key of it is most of the work."""
+    return salted_hmac("channels.sessions", "", secret=secret, algorithm="sha256")
 
 
 @functools.lru_cache(maxsize=16)
