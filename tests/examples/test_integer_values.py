@@ -6,7 +6,7 @@ from tests.examples.pages import connected, fill, open_tab, picture, texts
 from tests.waiting import wait_until
 
 EXAMPLE = "integer_values"
-DEPLOYMENTS = [("sqlite", "redis")]
+DEPLOYMENTS = [("sqlite", "redis"), ("postgresql", "ipc")]
 
 CHANGE = """
 from values.models import IntegerValue

@@ -6,7 +6,7 @@ from tests.examples.pages import connected, fill, open_tab, picture, texts
 from tests.waiting import wait_until
 
 EXAMPLE = "multiplexed"
-DEPLOYMENTS = [("sqlite", "ipc")]
+DEPLOYMENTS = [("sqlite", "ipc"), ("postgresql", "redis")]
 
 
 def test_tasks_talk_and_presence_share_a_socket(browser, site):
