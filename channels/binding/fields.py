@@ -166,14 +166,21 @@ def _time(value: datetime) -> datetime:
 _STRUCTURED = {"JSONField", "ArrayField", "HStoreField"}
 
 
+#: Rows that a client may relate another one to in one message: no database refuses so many values
+#: in a query, and none takes long for them.
+_MOST_RELATED = 900
+
+
 def _related(field: Field, value: Any) -> list[Any]:
     """The primary keys of rows that are all there."""
     if not isinstance(value, list):
         raise ValueError("it is no list of primary keys")
+    if len(value) > _MOST_RELATED:
+        raise ValueError(f"it names more than {_MOST_RELATED} rows")
     related = field.remote_field.model
     keys = {related._meta.pk.to_python(key) for key in value}
     rows = related._base_manager.complex_filter(field.get_limit_choices_to())
-    if rows.only("pk").in_bulk(keys).keys() != keys:  # in as many queries as the keys need
+    if rows.only("pk").in_bulk(keys).keys() != keys:
         raise ValueError("it names rows that are not there")
     return list(keys)
 
