@@ -1,4 +1,7 @@
-"""A database for consumers with sessions; each test leaves it as it was."""
+"""A database for consumers with sessions; each test leaves it as it was.
+
+A process that has once used channel sessions looks for them at every disconnect.
+"""
 
 from collections.abc import Iterator
 
@@ -14,7 +17,7 @@ def tables() -> Iterator[None]:
         yield
 
 
-@pytest.fixture
+@pytest.fixture(autouse=True)
 def database(tables: None) -> Iterator[None]:
     """The database, in a transaction that is rolled back."""
     with transaction.atomic():

@@ -282,7 +282,6 @@ def test_group_send_sends_on_a_stream_to_each_socket(close):
     layer.flush()
 
 
-@pytest.mark.usefixtures("database")
 def test_ordering_of_a_stream_is_that_of_its_socket():
     class Ordered(JsonWebsocketConsumer):
         strict_ordering = True
@@ -303,7 +302,6 @@ def test_ordering_of_a_stream_is_that_of_its_socket():
     assert payloads(answers) == [("ordered", {"n": 1})]
 
 
-@pytest.mark.usefixtures("database")
 def test_messages_of_a_socket_that_come_out_of_order_are_put_in_order():
     class Ordered(JsonWebsocketConsumer):
         strict_ordering = True

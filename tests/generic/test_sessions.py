@@ -24,8 +24,6 @@ from channels.message import Message
 from channels.sessions import channel_session
 from tests.generic.sockets import REPLY_CHANNEL, Socket
 
-pytestmark = pytest.mark.usefixtures("database")
-
 
 @pytest.fixture
 def user():

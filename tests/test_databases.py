@@ -1,0 +1,25 @@
+"""Tests of the databases of tests, which fixtures of several folders have open at a time."""
+
+from pathlib import Path
+
+from django.contrib.auth.models import User
+
+from tests.databases import made_databases
+
+
+def names() -> set[str]:
+    return set(User.objects.values_list("username", flat=True))
+
+
+def test_databases_in_memory_and_in_files_may_be_open_inside_of_each_other(tmp_path: Path) -> None:
+    with made_databases():
+        User.objects.create_user("outer")
+        with made_databases():
+            assert "outer" in names()
+        with made_databases(tmp_path / "test.sqlite3"):
+            assert names() == set()
+            User.objects.create_user("in a file")
+            with made_databases():
+                assert names() == set()
+            assert names() == {"in a file"}
+        assert names() == set()
