@@ -146,7 +146,7 @@ class PendingMessageStore:
         try:
             if failure is not None and not isinstance(failure, sender.channel_layer.ChannelFull):
                 raise failure
-            self._send(sender, message, {})
+            self._send(sender, message, {}, failure)
         except Exception as error:
             _noted(error, sender)
             raise
@@ -157,22 +157,32 @@ class PendingMessageStore:
         return layer is not None and pending[2] and pending[0].channel_layer is layer
 
     def _send(
-        self, sender: Sender, message: dict[str, Any], deadlines: dict[tuple[int, str], float]
+        self,
+        sender: Sender,
+        message: dict[str, Any],
+        deadlines: dict[tuple[int, str], float],
+        full: Exception | None = None,
     ) -> None:
-        """Send one message, waiting for room until the deadline of a channel that is full."""
+        """Send one message, waiting for room until the deadline of a channel that is full.
+
+        ``full``: what a first try has raised already.
+        """
         layer = sender.channel_layer
         while True:
-            try:
-                return sender.send(message, immediately=True)
-            except layer.ChannelFull as full:
-                given_up = time.monotonic() + self.retry_time
-                deadline = deadlines.setdefault((id(layer), sender.name), given_up)
-                if not self._wait_for_room(layer, sender.name, deadline - time.monotonic()):
-                    raise RuntimeError(
-                        f"the channel {sender.name!r} stayed full for {self.retry_time} s and a "
-                        "consumer's message to it was dropped; run more workers for it or raise "
-                        "its capacity"
-                    ) from full
+            if full is None:
+                try:
+                    return sender.send(message, immediately=True)
+                except layer.ChannelFull as error:
+                    full = error
+            given_up = time.monotonic() + self.retry_time
+            deadline = deadlines.setdefault((id(layer), sender.name), given_up)
+            if not self._wait_for_room(layer, sender.name, deadline - time.monotonic()):
+                raise RuntimeError(
+                    f"the channel {sender.name!r} stayed full for {self.retry_time} s and a "
+                    "consumer's message to it was dropped; run more workers for it or raise "
+                    "its capacity"
+                ) from full
+            full = None
 
     def _wait_for_room(self, layer: Any, channel: str, timeout: float) -> bool:
         """Whether it is worth to try again within ``timeout`` seconds."""
