@@ -95,7 +95,7 @@ class Dispatcher:
                 # What the consumer sent leaves in here, also when it failed.
                 self._announce(consumer_finished, consumer)
         if carried:
-            self._park_again(carried)
+            self.park_again(carried)
 
     def take_follower(self) -> Follower | None:
         """The message that the last consumer has released, if any; to be dispatched."""
@@ -109,7 +109,8 @@ class Dispatcher:
         self._follower = channel, content, carried
         return True
 
-    def _park_again(self, carried: list[dict[str, Any]]) -> None:
+    def park_again(self, carried: list[dict[str, Any]]) -> None:
+        """Have messages wait again that nobody took up; a failure is logged."""
         try:
             park_again(self.channel_layer, carried)
         except Exception:

@@ -20,7 +20,6 @@ from channels.exceptions import InvalidStoredMessage
 from channels.names import random_part
 from channels.outage import Backoff, FailureLog
 from channels.pending import Held, pending_message_store
-from channels.sessions.waiting import park_again
 from channels.sessions.watching import watcher
 from channels.signals import worker_ready
 
@@ -168,7 +167,7 @@ class Worker:
                 if self._announcement_is_due(channel, refresh):
                     self._announce(channels)
         finally:
-            self._put_back(self._follower(dispatcher))
+            self._put_back(dispatcher)
 
     def _follower(self, dispatcher: Dispatcher) -> Follower | None:
         """The message that the last consumer has released; what that has sent leaves before it."""
@@ -177,11 +176,12 @@ class Worker:
             self._send_held()
         return follower
 
-    def _put_back(self, follower: Follower | None) -> None:
-        """Leave a message, and those that it carries, to other workers."""
+    def _put_back(self, dispatcher: Dispatcher) -> None:
+        """Leave the message that is next, and those that it carries, to other workers."""
+        follower = self._follower(dispatcher)
         if follower is not None:
             channel, content, carried = follower
-            park_again(self.channel_layer, carried)
+            dispatcher.park_again(carried)
             self._send_held((Channel(channel, channel_layer=self.channel_layer), content))
 
     def _next(self, channels: list[str], refresh: float | None) -> tuple[str | None, Any]:

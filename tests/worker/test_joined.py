@@ -12,6 +12,7 @@ from channels.layers.inmemory import ChannelLayer
 from channels.message import pending_message_store
 from channels.routing import route
 from channels.worker import Worker
+from channels.worker.dispatch import Dispatcher
 from tests.waiting import wait_until
 from tests.worker.workers import make_layer, running
 
@@ -189,3 +190,18 @@ def test_a_layer_that_cannot_join_sends_as_the_consumer_ends():
     layer.send("task", {})
     with running(worker_of(wrapper)):
         assert received(layer, "end") == ("end", {})
+
+
+def test_a_worker_that_ends_leaves_the_next_message_though_those_behind_it_cannot_wait(caplog):
+    class FailingLayer(ChannelLayer):
+        def send(self, channel: str, message: dict[str, Any]) -> None:
+            if channel.startswith("__wait__"):
+                raise ConnectionError("the store is away")
+            super().send(channel, message)
+
+    wrapper = make_layer([route("task", lambda message: None)], FailingLayer())
+    dispatcher = Dispatcher(wrapper, Worker, accepts=lambda channel: True)
+    assert dispatcher._follow("task", {"n": 1}, [{"reply_channel": "x!y", "order": 2}])
+    worker_of(wrapper)._put_back(dispatcher)
+    assert wrapper.receive(["task"]) == ("task", {"n": 1})
+    assert "1 messages that wait for their turn were lost" in caplog.text
