@@ -9,7 +9,6 @@ import time
 from collections.abc import Collection
 from typing import Any
 
-from channels import codec
 from channels._speedups import resp
 from channels.exceptions import LayerUnavailable
 from channels.layers.entries import Exchanged, Stored
@@ -17,7 +16,7 @@ from channels.layers.redis.blocking import RedisWaits
 from channels.layers.redis.commands import Commands
 from channels.layers.redis.connection import Reply
 from channels.layers.redis.listening import RedisListening
-from channels.layers.redis.queues import PUSHED_FROM
+from channels.layers.redis.queues import pushed_tail
 from channels.layers.redis.shards import NOTHING_DONE, Shard
 
 __all__ = ["RedisJoined"]
@@ -58,12 +57,14 @@ class RedisJoined(RedisWaits):
     ) -> tuple[Exception | None, Stored | None]:
         """Push ``entry`` and take another one: why the first failed, and what the second gave."""
         part = listening.parts[0]
-        commands = self._commands_ready_for(part.shard, entry[0])
+        queue, targets, body = entry
+        commands = self._commands_ready_for(part.shard, queue)
         if commands is None:
             failure = self._push_failure(entry)
             return failure, None if failure else self._await_one(listening, deadline, token)
         try:
-            pushed = commands.join(part.shard, self._push_frame(part.shard, entry), part.pop())
+            frame = self._push_frame(queue, part.shard, pushed_tail(targets, body))
+            pushed = commands.join(part.shard, frame, part.pop())
         except BaseException as error:
             self._commands.append(commands)
             if isinstance(error, LayerUnavailable):
@@ -89,11 +90,6 @@ class RedisJoined(RedisWaits):
             return commands
         self._commands.append(commands)
         return None
-
-    def _push_frame(self, shard: Shard, entry: Stored) -> bytes:
-        queue, targets, body = entry
-        tail = codec.pack_envelope(body, 0, targets)[PUSHED_FROM:]
-        return resp.bulk(self._push_head(queue, shard, True), tail)
 
     def _push_failure(self, entry: Stored) -> Exception | None:
         """Push by itself; why it failed, or None."""

@@ -19,7 +19,7 @@ from channels.layers.redis.shards import Shard, Topology
 from channels.layers.sealing import SealedChannelLayer
 from channels.layers.waiting import Listening, Waiter
 
-__all__ = ["MARKED", "PUSHED_FROM", "RedisQueues", "Taken"]
+__all__ = ["MARKED", "RedisQueues", "Taken", "pushed_tail"]
 
 T = TypeVar("T")
 
@@ -36,7 +36,12 @@ _WAITED_FOR = 0x80
 MARKED = bytes([_WAITED_FOR])
 
 #: Offset of an entry's number of targets, behind version and deadline.
-PUSHED_FROM = 9
+_PUSHED_FROM = 9
+
+
+def pushed_tail(targets: tuple[str, ...], body: bytes) -> bytes:
+    """An entry as it is pushed: without version and deadline, which the server puts before it."""
+    return codec.pack_envelope(body, 0, targets)[_PUSHED_FROM:]
 
 
 class Taken(NamedTuple):
@@ -127,11 +132,10 @@ class RedisQueues(SealedChannelLayer):
     # Sending
 
     def _push(self, queue: str, targets: tuple[str, ...], body: bytes) -> bool:
-        tail = codec.pack_envelope(body, 0, targets)[PUSHED_FROM:]
+        tail = pushed_tail(targets, body)
         shards = self.topology.all_from(queue)
         if len(shards) == 1:
-            frame = resp.bulk(self._push_head(queue, shards[0], True), tail)
-            return bool(shards[0].call(frame))
+            return bool(shards[0].call(self._push_frame(queue, shards[0], tail)))
         return self._push_somewhere(queue, self._shards_to_push(queue, shards), tail)
 
     def _shards_to_push(self, queue: str, shards: Sequence[Shard]) -> list[Shard]:
@@ -154,7 +158,7 @@ class RedisQueues(SealedChannelLayer):
         failure: LayerUnavailable | None = None
         answered = False
         for shard in shards:
-            frame = resp.bulk(self._push_head(queue, shard, shard is shards[-1]), tail)
+            frame = self._push_frame(queue, shard, tail, shard is shards[-1])
             try:
                 if shard.call(frame):
                     return True
@@ -165,6 +169,10 @@ class RedisQueues(SealedChannelLayer):
         if failure is not None and not answered:
             raise failure
         return False
+
+    def _push_frame(self, queue: str, shard: Shard, tail: bytes, counted: bool = True) -> bytes:
+        """The script call that pushes an entry, ``pushed_tail``; ``counted``: also a refusal."""
+        return resp.bulk(self._push_head(queue, shard, counted), tail)
 
     def _push_head(self, queue: str, shard: Shard, counted: bool) -> bytes:
         """The packed script call that pushes, up to the entry."""

@@ -8,12 +8,11 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from channels import codec
 from channels._speedups import resp
 from channels.exceptions import LayerUnavailable
 from channels.layers.redis.connection import Connection, Endpoint, NotDone, Reply
 from channels.layers.redis.listening import BLOCK_SECONDS
-from channels.layers.redis.queues import PUSHED_FROM
+from channels.layers.redis.queues import pushed_tail
 from channels.layers.redis.shards import NOTHING_DONE, Shard
 from channels.layers.redis.streams import Answer, Cancellable, Loop, Stream
 from channels.layers.redis.tasks import Outcome
@@ -373,11 +372,10 @@ class Session:
 
     def push(self, queue: str, targets: tuple[str, ...], body: bytes, answer: Answer) -> None:
         """Append an entry; ``answer`` gets whether there was room, or a failure."""
-        tail = codec.pack_envelope(body, 0, targets)[PUSHED_FROM:]
+        tail = pushed_tail(targets, body)
         shards = self.layer.topology.all_from(queue)
         if len(shards) == 1:
-            head = self.layer._push_head(queue, shards[0], True)
-            self.call(shards[0], resp.bulk(head, tail), answer)
+            self.call(shards[0], self.layer._push_frame(queue, shards[0], tail), answer)
         else:
             self._push(queue, tail, self.layer._shards_to_push(queue, shards), None, answer)
 
@@ -397,5 +395,4 @@ class Session:
             else:
                 answer(reply)
 
-        frame = resp.bulk(self.layer._push_head(queue, shard, not shards), tail)
-        self.call(shard, frame, pushed)
+        self.call(shard, self.layer._push_frame(queue, shard, tail, not shards), pushed)
