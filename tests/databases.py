@@ -4,11 +4,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from django.db import connections
+from django.db import connections, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.test.utils import setup_databases, teardown_databases
 
-__all__ = ["made_databases"]
+__all__ = ["made_databases", "rolled_back"]
 
 
 #: The files of the databases that are in use, the latest last; None for those in memory.
@@ -49,6 +49,14 @@ def _made(file: Path | None) -> Iterator[None]:
     finally:
         test["NAME"] = earlier
         _close_connections()
+
+
+@contextmanager
+def rolled_back() -> Iterator[None]:
+    """A transaction that is rolled back."""
+    with transaction.atomic():
+        yield
+        transaction.set_rollback(True)
 
 
 def _close_connections() -> None:

@@ -10,8 +10,8 @@ from channels.binding.base import sending_at_once
 from channels.test import WSClient
 from channels.test.layers import captive_layers
 from tests.browsers import headless_chromium
-from tests.databases import made_databases
-from tests.documented.project import Project, made_project, rolled_back
+from tests.databases import made_databases, rolled_back
+from tests.documented.project import Project, made_project
 from tests.documented.samples import chapter
 from tests.documented.site import Site
 from tests.servers.redis import RedisServer

@@ -10,10 +10,11 @@ from typing import Any
 
 from django.apps import apps
 from django.conf import settings
-from django.db import connection, transaction
+from django.db import connection
 from django.test import override_settings
 
 from channels.binding.base import BindingMetaclass
+from tests.databases import rolled_back
 
 __all__ = ["Project", "made_project"]
 
@@ -68,14 +69,6 @@ def _forget_bindings(known: int) -> None:
     del BindingMetaclass.binding_classes[known:]
     for binding in made:
         binding.unregister()
-
-
-@contextmanager
-def rolled_back() -> Iterator[None]:
-    """A transaction that is rolled back."""
-    with transaction.atomic():
-        yield
-        transaction.set_rollback(True)
 
 
 @contextmanager

@@ -6,9 +6,8 @@ A process that has once used channel sessions looks for them at every disconnect
 from collections.abc import Iterator
 
 import pytest
-from django.db import transaction
 
-from tests.databases import made_databases
+from tests.databases import made_databases, rolled_back
 
 
 @pytest.fixture(scope="package")
@@ -20,6 +19,5 @@ def tables() -> Iterator[None]:
 @pytest.fixture(autouse=True)
 def database(tables: None) -> Iterator[None]:
     """The database, in a transaction that is rolled back."""
-    with transaction.atomic():
+    with rolled_back():
         yield
-        transaction.set_rollback(True)

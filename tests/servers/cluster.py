@@ -1,7 +1,6 @@
 """A private Redis Cluster: three masters, and a replica of the first where it is asked for."""
 
 from contextlib import ExitStack
-from types import TracebackType
 from typing import Self
 
 from redis.crc import key_slot
@@ -115,10 +114,5 @@ class Cluster:
         replica.ask("CLUSTER", "REPLICATE", self.masters[0].id)
         wait_until(lambda: replica.info("replication").get("master_link_status") == "up", 30)
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self._stack.close()

@@ -6,7 +6,6 @@ import subprocess
 import tempfile
 from pathlib import Path
 from signal import SIGINT
-from types import TracebackType
 from typing import Any, Self
 
 import psycopg
@@ -95,10 +94,5 @@ class PostgresServer:
         self.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self.stop()

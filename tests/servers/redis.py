@@ -4,7 +4,6 @@ import subprocess
 import tempfile
 from pathlib import Path
 from signal import SIGKILL, SIGTERM, Signals
-from types import TracebackType
 from typing import Any, Self
 
 import redis
@@ -119,11 +118,6 @@ class RedisServer:
         self.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self.stop(SIGKILL)
         self._folder.cleanup()

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from signal import SIGKILL
-from types import TracebackType
 from typing import Self
 
 import redis.exceptions
@@ -150,12 +149,7 @@ class SentinelSet:
             for service in self.services.values():
                 wait_until(lambda s=sentinel, v=service: s.is_ready(v, len(self.sentinels)), 30)
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self._stack.close()
 
 

@@ -5,11 +5,10 @@ from collections.abc import Iterator
 import pytest
 from django.contrib.sessions.backends.file import SessionStore as FileStore
 from django.core.cache import cache
-from django.db import transaction
 from django.test import override_settings
 
 from channels.sessions import stores
-from tests.databases import made_databases
+from tests.databases import made_databases, rolled_back
 
 #: The engines that store on the server.
 ENGINES = ("db", "cached_db", "cache", "file")
@@ -25,9 +24,8 @@ def tables() -> Iterator[None]:
 def database(tables: None) -> Iterator[None]:
     """The database, in a transaction that is rolled back."""
     cache.clear()
-    with transaction.atomic():
+    with rolled_back():
         yield
-        transaction.set_rollback(True)
     cache.clear()
 
 
