@@ -1,8 +1,10 @@
 """Test databases, made and destroyed as Django's test runner does it."""
 
+import itertools
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from django.db import connections, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
@@ -13,6 +15,9 @@ __all__ = ["made_databases", "rolled_back"]
 
 #: The files of the databases that are in use, the latest last; None for those in memory.
 _in_use: list[Path | None] = []
+
+#: One in memory lives as long as any thread has it open, so that each has a name of its own.
+_numbers = itertools.count()
 
 
 @contextmanager
@@ -25,30 +30,28 @@ def made_databases(file: Path | None = None) -> Iterator[None]:
     if file is None and _in_use[-1:] == [None]:
         yield
         return
-    with _made(file):
-        _in_use.append(file)
-        try:
-            yield
-        finally:
-            _in_use.pop()
-    if _in_use[-1:] == [None]:
-        setup_databases(verbosity=0, interactive=False)
-
-
-@contextmanager
-def _made(file: Path | None) -> Iterator[None]:
-    test = connections["default"].settings_dict["TEST"]
-    earlier, test["NAME"] = test["NAME"], file and str(file)
     _close_connections()
+    made = _set_up(file)
+    _in_use.append(file)
     try:
-        made = setup_databases(verbosity=0, interactive=False)
-        try:
-            yield
-        finally:
-            teardown_databases(made, verbosity=0)
+        yield
+    finally:
+        _in_use.pop()
+        teardown_databases(made, verbosity=0)
+        _close_connections()
+    if _in_use[-1:] == [None]:
+        _set_up(None)
+
+
+def _set_up(file: Path | None) -> Any:
+    test = connections["default"].settings_dict["TEST"]
+    earlier = test["NAME"]
+    in_memory = f"file:tests{next(_numbers)}?mode=memory&cache=shared"
+    test["NAME"] = in_memory if file is None else str(file)
+    try:
+        return setup_databases(verbosity=0, interactive=False)
     finally:
         test["NAME"] = earlier
-        _close_connections()
 
 
 @contextmanager

@@ -1,5 +1,8 @@
 """Tests of the databases of tests, which fixtures of several folders have open at a time."""
 
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from django.contrib.auth.models import User
@@ -23,3 +26,30 @@ def test_databases_in_memory_and_in_files_may_be_open_inside_of_each_other(tmp_p
                 assert names() == set()
             assert names() == {"in a file"}
         assert names() == set()
+
+
+@contextmanager
+def open_in_another_thread() -> Iterator[None]:
+    """A thread that has the database open."""
+    opened, ended = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        names()
+        opened.set()
+        ended.wait()
+
+    thread = threading.Thread(target=hold)
+    thread.start()
+    opened.wait()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
+
+
+def test_one_in_memory_is_fresh_though_a_thread_has_the_one_before_open(tmp_path: Path) -> None:
+    with made_databases():
+        User.objects.create_user("outer")
+        with open_in_another_thread(), made_databases(tmp_path / "test.sqlite3"), made_databases():
+            assert names() == set()
