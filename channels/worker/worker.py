@@ -1,46 +1,39 @@
 """The loop of one worker: receive, run, receive again, until it is told to stop.
 
-What happens to a received message is in ``dispatch``; several loops in one process are in
-``group``.
+What happens to a received message is in ``dispatch``; what it shares with other
+loops is in ``loop``; several in one process are in ``group``.
 """
 
 import fnmatch
 import logging
-import threading
-import time
 from collections.abc import Iterable
-from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 from django.core.exceptions import ImproperlyConfigured
 
 from channels.asgi import ChannelLayerWrapper
 from channels.channel import Channel
-from channels.exceptions import InvalidStoredMessage
-from channels.names import random_part
-from channels.outage import Backoff, FailureLog
 from channels.pending import Held, pending_message_store
 from channels.sessions.watching import watcher
 from channels.signals import worker_ready
 
 from .dispatch import Callback, Dispatcher, Follower
-from .stopping import StopSignals
+from .loop import Loop
 
 __all__ = ["Worker"]
 
 logger = logging.getLogger("django.channels")
 
 
-class Worker:
+class Worker(Loop):
     """Listens on the channels that the layer's routing knows, and runs their consumers in turn.
 
     ``callback(channel, message)`` is called before each consumer. ``message_retries`` is how often
     a message is put back for ConsumeLater. ``only_channels`` and ``exclude_channels`` are lists of
     glob patterns.
 
-    ``run`` returns after ``stop``, which any thread may call, or after SIGTERM or SIGINT where
-    ``signal_handlers`` is true (in the main thread only). A running consumer is finished first, and
-    what it sent is flushed; a message that was received is handled; none is received any more.
+    ``run`` returns after ``stop``, or a signal. A running consumer is finished first, and what it
+    sent is flushed; a message that was received is handled; none is received any more.
     """
 
     def __init__(
@@ -52,24 +45,11 @@ class Worker:
         only_channels: Iterable[str] | None = None,
         exclude_channels: Iterable[str] | None = None,
     ) -> None:
-        self.channel_layer = channel_layer
+        super().__init__(channel_layer, signal_handlers)
         self.callback = callback
         self.message_retries = message_retries
-        self.signal_handlers = signal_handlers
         self.only_channels = check_patterns("only_channels", only_channels)
         self.exclude_channels = check_patterns("exclude_channels", exclude_channels)
-        #: Whether it was told to stop. Set it through ``stop``, which also wakes a worker that
-        #: waits.
-        self.termed = False
-        #: Whether a consumer is running.
-        self.in_job = False
-        self._signals = StopSignals(self.stop)
-        self._listener = f"worker.{random_part()}"
-        self._stopping = threading.Event()
-        self._backoff = Backoff()
-        self._outage = FailureLog(logger)
-        self._damage = FailureLog(logger)
-        self._announced = float("-inf")
 
     def apply_channel_filters(self, channels: Iterable[str]) -> list[str]:
         """The ``channels`` that match ``only_channels``, where given, but not ``exclude_channels``.
@@ -98,10 +78,6 @@ class Worker:
             f"that layer {self.channel_layer} has routes for"
         )
 
-    def install_signal_handler(self) -> None:
-        """Let SIGTERM and SIGINT stop it. Raises ``RuntimeError`` outside the main thread."""
-        self._signals.install()
-
     def ready(self) -> None:
         """Send the signal ``worker_ready``; to be called in the worker's thread before ``run``."""
         worker_ready.send(sender=self)
@@ -118,34 +94,6 @@ class Worker:
                 self._send_held()
                 self._hand_over()
                 self._announce([])
-
-    def stop(self) -> None:
-        """Have ``run`` return, once the running consumer is done; does not wait for it.
-
-        For any thread, but not for a signal handler: it takes locks.
-        """
-        self.request_stop()
-        self.wake()
-
-    def request_stop(self) -> None:
-        """The first half of ``stop``: no receive begins, no wait for a lost layer goes on."""
-        self.termed = True
-        self._stopping.set()
-
-    def wake(self) -> None:
-        """The second half of ``stop``: a receive that waits returns without a message."""
-        try:
-            self.channel_layer.interrupt()
-        except Exception:
-            self._outage.failed("Layer %s could not be interrupted:", self.channel_layer)
-
-    def pause(self, delay: float) -> None:
-        """Wait ``delay`` seconds, or until it is told to stop."""
-        self._stopping.wait(delay)
-
-    def signals_taken_over(self) -> AbstractContextManager[object]:
-        """A context in which SIGTERM and SIGINT stop the worker, if it is to install handlers."""
-        return self._signals if self.signal_handlers else nullcontext()
 
     def _work(self, channels: list[str]) -> None:
         dispatcher = Dispatcher(
@@ -184,40 +132,13 @@ class Worker:
             dispatcher.park_again(carried)
             self._send_held((Channel(channel, channel_layer=self.channel_layer), content))
 
-    def _next(self, channels: list[str], refresh: float | None) -> tuple[str | None, Any]:
-        """The next message, or ``(None, None)``; a layer that fails is waited for."""
-        try:
-            received = self._receive(channels, refresh)
-        except InvalidStoredMessage:
-            # The layer works; one entry in it did not, and is gone.
-            self._damage.failed("A message in layer %s was dropped:", self.channel_layer)
-            return None, None
-        except Exception:
-            delay = self._backoff.next_delay()
-            self._outage.failed(
-                "Layer %s failed; trying again, next in %.1f s:", self.channel_layer, delay
-            )
-            self.pause(delay)
-            return None, None
-        if self._outage.failing:
-            self._backoff.reset()
-            self._outage.recovered("Layer %s works again.", self.channel_layer)
-            self._announced = float("-inf")
-        return received
-
-    def _receive(self, channels: list[str], timeout: float | None) -> tuple[str | None, Any]:
-        # Read before the look at termed: an interrupt in between is then felt by the receive.
-        interruption = self.channel_layer.interruption
-        if self.termed:
-            return None, None
-        layer = self.channel_layer
+    def _receive_one(
+        self, channels: list[str], timeout: float | None, interruption: object
+    ) -> tuple[str | None, Any]:
         held = pending_message_store.take_held()
         if held is None:
-            received: tuple[str | None, Any] = layer.receive(
-                channels, block=True, timeout=timeout, interruption=interruption
-            )
-            return received
-        failure, channel, content = layer.send_and_receive(
+            return super()._receive_one(channels, timeout, interruption)
+        failure, channel, content = self.channel_layer.send_and_receive(
             held[0].name, held[1], channels, timeout, interruption=interruption
         )
         if failure is not None:
@@ -239,30 +160,6 @@ class Worker:
             watcher.hand_over(self.channel_layer)
         except Exception:
             logger.exception("Messages that wait for their turn could not be handed over:")
-
-    def _refresh_interval(self) -> float | None:
-        """Seconds after which to announce again; None where the layer is this process's own."""
-        if self.channel_layer.local_only():
-            return None
-        return float(self.channel_layer.announcement_expiry) / 2
-
-    def _announcement_is_due(self, received: str | None, refresh: float | None) -> bool:
-        """Whether the layer should be told now, after a receive, what this worker listens to."""
-        if self.termed or self._outage.failing:
-            return False
-        if received is None:
-            # It timed out, or the layer was flushed and knows no listeners any more.
-            return True
-        return refresh is not None and time.monotonic() - self._announced > refresh
-
-    def _announce(self, channels: list[str]) -> None:
-        """Tell the layer what it listens to, so that interface servers send what is read."""
-        self._announced = time.monotonic()
-        try:
-            self.channel_layer.announce_listening(self._listener, channels)
-        except Exception:
-            # Unknown means listened to, and the receive that follows reports the outage.
-            logger.debug("Layer %s took no announcement", self.channel_layer, exc_info=True)
 
 
 def check_patterns(option: str, patterns: Iterable[str] | None) -> list[str]:
