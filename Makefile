@@ -57,13 +57,17 @@ lint: $(VENV)/.tests-installed ## Check style (ruff), types (mypy) and floors (i
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+.PHONY: test-js
+test-js: ## Check and test the JavaScript client alone
+	@.ci/test-js
+
 .PHONY: test
-test: servers lint ## Lint, then run every test: compiled, in the browser, and what has a fallback once more pure
+test: servers lint $(if $(PYTEST_ARGS),,test-js) ## Lint, then run every test: JavaScript, compiled, in the browser, and what has a fallback once more pure
 	$(PYTEST) -m "not slow" $(PYTEST_ARGS)
 	CHANNELS_PURE_PYTHON=1 $(PYTEST) -m "not slow and not compiled_only" $(PYTEST_ARGS) $(NONE_IS_FINE)
 
 .PHONY: test-full
-test-full: servers lint ## The same with the slow tests
+test-full: servers lint $(if $(PYTEST_ARGS),,test-js) ## The same with the slow tests
 	$(PYTEST) $(PYTEST_ARGS)
 	CHANNELS_PURE_PYTHON=1 $(PYTEST) -m "not compiled_only" $(PYTEST_ARGS) $(NONE_IS_FINE)
 
@@ -82,7 +86,7 @@ build: $(BIN)/python ## Build the sdist and the wheel into dist/
 
 .PHONY: clean
 clean: ## Remove what these commands made
-	rm -rf $(VENV) .venv-* build dist *.egg-info _speedups/*.so node_modules tests/output
+	rm -rf $(VENV) .venv-* build dist *.egg-info _speedups/*.so node_modules js/lib tests/output
 	rm -rf .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 	rm -f examples/*/db.sqlite3*

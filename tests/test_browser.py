@@ -149,17 +149,16 @@ class TestChat(ChannelLiveServerTestCase):
         wait_for_status(self.browser, "reconnecting")
 
         # When something is said that they cannot hear, and the server comes back
-        say(self.browser, "kept")
+        say(self.browser, "kept for later")
+        assert self.browser.find_element(By.ID, "text").get_attribute("value") == ""
         messages = apps.get_model("rooms.ChatMessage").objects
         messages.create(room="lobby", name="Edsger", text="meanwhile")
         self.site.server.start()
         self.site.workers.start()
 
-        # Then both catch up, what was typed meanwhile is still there to be sent, and they go on
+        # Then both catch up, and what was said meanwhile is sent
         wait_for_status(self.browser, "connected")
-        assert self.browser.find_element(By.ID, "text").get_attribute("value") == "kept"
-        say(self.browser, "")
-        said = ["Grace\nbefore", "Edsger\nmeanwhile", "Grace\nkept"]
+        said = ["Grace\nbefore", "Edsger\nmeanwhile", "Grace\nkept for later"]
         for tab in (grace, ada):
             self.browser.switch_to.window(tab)
             wait_until(lambda: lines(self.browser, "message") == said, timeout=30)

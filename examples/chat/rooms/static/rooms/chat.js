@@ -11,8 +11,6 @@ const name = JSON.parse(document.getElementById("name").textContent);
 const OVERLAP = 20;
 
 let latest = 0; // the id of the newest message shown
-let failures = 0; // connections in a row that did not open
-let socket = null;
 
 function show(event) {
   const line = document.createElement("li");
@@ -37,32 +35,25 @@ function show(event) {
   log.scrollTop = log.scrollHeight;
 }
 
-function setStatus(state) {
-  status.textContent = status.dataset.state = state;
-}
+const bridge = new channels.WebSocketBridge();
 
-function connect() {
-  const scheme = location.protocol === "https:" ? "wss" : "ws";
-  const query = new URLSearchParams({ name, after: Math.max(0, latest - OVERLAP) });
-  socket = new WebSocket(`${scheme}://${location.host}${location.pathname}?${query}`);
-  socket.onopen = () => {
-    failures = 0;
-    setStatus("connected");
-  };
-  socket.onmessage = (message) => JSON.parse(message.data).forEach(show);
-  socket.onclose = () => {
-    setStatus("reconnecting");
-    const ceiling = Math.min(10000, 250 * 2 ** failures++);
-    setTimeout(connect, Math.random() * ceiling); // spread, so that not all come back at once
-  };
-}
+bridge.onstatus = ({ state }) => {
+  status.textContent = status.dataset.state = state;
+};
+
+bridge.listen((events) => {
+  for (const event of events) show(event);
+});
 
 document.getElementById("say").addEventListener("submit", (event) => {
   event.preventDefault();
-  if (!text.value.trim() || socket.readyState !== WebSocket.OPEN) return;
-  socket.send(text.value);
+  if (!text.value.trim()) return;
+  bridge.socket.send(text.value); // as it is, not as JSON; it waits while there is no connection
   text.value = "";
 });
 
 JSON.parse(document.getElementById("events").textContent).forEach(show);
-connect();
+bridge.connect(() => {
+  const query = new URLSearchParams({ name, after: Math.max(0, latest - OVERLAP) });
+  return `${location.pathname}?${query}`;
+});

@@ -3,76 +3,53 @@
 
 const table = document.getElementById("values");
 const status = document.getElementById("status");
-let socket = null;
+const bridge = new channels.WebSocketBridge();
 
-function ask(action, pk, data) {
-  if (socket.readyState !== WebSocket.OPEN) return;
-  socket.send(JSON.stringify({ stream: "intval", payload: { action, pk, data } }));
+// The values by primary key, as the database has them: the bridge keeps this Map in step, and it
+// draws what it gets.
+class Shown extends Map {
+  set(pk, value) {
+    const row = document.getElementById(`value-${pk}`) ?? addRow(pk);
+    row.querySelector(".name").textContent = value.name;
+    row.querySelector(".value").textContent = value.value;
+    return super.set(pk, value);
+  }
+
+  delete(pk) {
+    document.getElementById(`value-${pk}`)?.remove();
+    return super.delete(pk);
+  }
 }
 
-function row(pk) {
-  const found = document.getElementById(`value-${pk}`);
-  if (found) return found;
-  const made = document.getElementById("row").content.firstElementChild.cloneNode(true);
-  const add = (step) => ask("update", pk, { value: Number(made.dataset.value) + step });
-  made.id = `value-${pk}`;
-  made.querySelector(".less").onclick = () => add(-1);
-  made.querySelector(".more").onclick = () => add(1);
-  made.querySelector(".delete").onclick = () => ask("delete", pk);
-  table.append(made);
-  return made;
+const shown = new Shown();
+const values = bridge.bind("intval", shown, { load });
+
+function addRow(pk) {
+  const row = document.getElementById("row").content.firstElementChild.cloneNode(true);
+  const add = (step) => values.update(pk, { value: shown.get(pk).value + step });
+  row.id = `value-${pk}`;
+  row.querySelector(".less").onclick = () => add(-1);
+  row.querySelector(".more").onclick = () => add(1);
+  row.querySelector(".delete").onclick = () => values.delete(pk);
+  table.append(row);
+  return row;
 }
 
-function show(pk, { name, value }) {
-  const shown = row(pk);
-  shown.dataset.value = value;
-  shown.querySelector(".name").textContent = name;
-  shown.querySelector(".value").textContent = value;
+// What there is when the page connects, the first time and each time that it was away.
+async function load() {
+  const response = await fetch("/values/");
+  if (!response.ok) throw new Error(`the values cannot be loaded: ${response.status}`);
+  return (await response.json()).values.map(({ pk, ...value }) => [pk, value]);
 }
 
-function take({ action, pk, data }) {
-  if (action === "delete") document.getElementById(`value-${pk}`)?.remove();
-  else show(pk, data);
-}
-
-async function load(events) {
-  // What was missed while there was no socket; then what came meanwhile.
-  const { values } = await (await fetch("/values/")).json();
-  table.replaceChildren();
-  values.forEach((value) => show(value.pk, value));
-  events.forEach(take);
-}
-
-function setStatus(state) {
+bridge.onstatus = ({ state }) => {
   status.textContent = status.dataset.state = state;
-}
-
-function connect(failures = 0) {
-  const scheme = location.protocol === "https:" ? "wss" : "ws";
-  let waiting = []; // events that come before the values are loaded
-  socket = new WebSocket(`${scheme}://${location.host}/binding/`);
-  socket.onopen = async () => {
-    failures = 0;
-    await load(waiting);
-    waiting = null;
-    setStatus("connected");
-  };
-  socket.onmessage = (message) => {
-    const { payload } = JSON.parse(message.data);
-    if (waiting) waiting.push(payload);
-    else take(payload);
-  };
-  socket.onclose = () => {
-    setStatus("reconnecting");
-    const ceiling = Math.min(10000, 250 * 2 ** failures);
-    setTimeout(connect, Math.random() * ceiling, failures + 1); // spread: not all come back at once
-  };
-}
+};
 
 document.getElementById("new").addEventListener("submit", (event) => {
   event.preventDefault();
-  ask("create", undefined, { name: event.target.name.value });
+  values.create({ name: event.target.name.value });
   event.target.reset();
 });
 
-connect();
+bridge.connect("/binding/");

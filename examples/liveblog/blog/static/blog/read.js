@@ -27,23 +27,11 @@ function take(event) {
   if (event.gone) document.getElementById(`post-${event.gone}`)?.remove();
 }
 
-function setStatus(state) {
+const bridge = new channels.WebSocketBridge();
+
+bridge.onstatus = ({ state }) => {
   status.textContent = status.dataset.state = state;
-}
+};
 
-function connect(failures = 0) {
-  const scheme = location.protocol === "https:" ? "wss" : "ws";
-  const socket = new WebSocket(`${scheme}://${location.host}${location.pathname}stream/`);
-  socket.onopen = () => {
-    failures = 0;
-    setStatus("connected");
-  };
-  socket.onmessage = (message) => take(JSON.parse(message.data));
-  socket.onclose = () => {
-    setStatus("reconnecting");
-    const ceiling = Math.min(10000, 250 * 2 ** failures);
-    setTimeout(connect, Math.random() * ceiling, failures + 1); // spread: not all come back at once
-  };
-}
-
-connect();
+bridge.listen(take);
+bridge.connect("stream/"); // below the address of the page

@@ -5,8 +5,7 @@ const list = document.getElementById("lines");
 const status = document.getElementById("status");
 const text = document.getElementById("text");
 const user = JSON.parse(document.getElementById("user").textContent);
-const DONE = 1000; // the close code after a logout: the server wants no more of this socket
-let socket = null;
+const LOGGED_OUT = 1000; // the close code after a logout: the server wants no more of this socket
 
 function add(kind, ...content) {
   const line = document.createElement("li");
@@ -33,31 +32,19 @@ function take(event) {
   if (event.left) add("event", `${event.left} left`);
 }
 
-function setStatus(state) {
-  status.textContent = status.dataset.state = state;
-}
+const bridge = new channels.WebSocketBridge({ finalCodes: [LOGGED_OUT] });
 
-function connect(failures = 0) {
-  const scheme = location.protocol === "https:" ? "wss" : "ws";
-  socket = new WebSocket(`${scheme}://${location.host}${location.pathname}`);
-  socket.onopen = () => {
-    failures = 0;
-    setStatus("connected");
-  };
-  socket.onmessage = (message) => take(JSON.parse(message.data));
-  socket.onclose = (event) => {
-    setStatus("reconnecting");
-    if (event.code === DONE) return location.reload(); // leads to the login
-    const ceiling = Math.min(10000, 250 * 2 ** failures);
-    setTimeout(connect, Math.random() * ceiling, failures + 1); // spread: not all come back at once
-  };
-}
+bridge.onstatus = ({ state, code }) => {
+  status.textContent = status.dataset.state = state;
+  if (code === LOGGED_OUT) location.reload(); // leads to the login
+};
+
+bridge.listen(take);
 
 document.getElementById("say").addEventListener("submit", (event) => {
   event.preventDefault();
-  if (!text.value.trim() || socket.readyState !== WebSocket.OPEN) return;
-  socket.send(JSON.stringify({ text: text.value }));
-  text.value = "";
+  // What is said while there is no connection is sent as soon as there is one.
+  if (text.value.trim() && bridge.send({ text: text.value })) text.value = "";
 });
 
-connect();
+bridge.connect(location.pathname);
