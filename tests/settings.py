@@ -16,6 +16,7 @@ INSTALLED_APPS = [
     "django.contrib.sessions",
     "django.contrib.messages",
     "django.contrib.staticfiles",
+    "channels.delay",
     "tests.accounts",
     "tests.binding.apps.BoundConfig",
 ]

@@ -1,0 +1,57 @@
+"""``manage.py rundelay``: the delay server (Channels documentation, Delay Server).
+
+The server is ``channels.delay.worker``; this command reads the options and says what it does.
+"""
+
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from channels.delay.worker import SLEEP, Worker
+from channels.log import setup_logger
+from channels.management.options import add_layer_option, add_option, shared_layer
+
+__all__ = ["Command"]
+
+
+class Command(BaseCommand):
+    """Runs a delay server until SIGTERM or SIGINT. There may be any number of them."""
+
+    help = "Stores the messages that are sent to asgi.delay, and sends each when it is due."
+    leave_locale_alone = True
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        """Add the command's own options."""
+        super().add_arguments(parser)
+        add_layer_option(parser)
+        add_option(
+            parser,
+            "--sleep",
+            type=float,
+            default=SLEEP,
+            metavar="SECONDS",
+            help="Look at the database after so many seconds at most (default: %(default)s). "
+            "Messages are sent when they are due, whatever it is.",
+        )
+        add_option(
+            parser,
+            "--threads",
+            type=int,
+            default=1,
+            metavar="N",
+            help="The number of threads that send (default: %(default)s).",
+        )
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        """Run the server. Raises ``CommandError`` for options that cannot work."""
+        logger = setup_logger("django.channels", options["verbosity"])
+        layer = shared_layer(options["layer"])
+        for option, least in (("sleep", "more than 0"), ("threads", "1 or more")):
+            if not options[option] > 0:
+                raise CommandError(f"--{option} must be {least}, not {options[option]}.")
+        worker = Worker(
+            layer, database_sleep_duration=options["sleep"], n_threads=options["threads"]
+        )
+        logger.info("Listening on channel asgi.delay of channel layer %s", layer)
+        worker.run()
+        logger.info("The delay server has stopped.")
