@@ -18,6 +18,7 @@ from channels.layers.rabbitmq.lanes import STORED, Publisher
 from channels.layers.rabbitmq.replica import Replica
 from channels.layers.rabbitmq.replies import Reply, start
 from channels.layers.rabbitmq.topology import OP, Topology
+from channels.layers.rabbitmq.wire import close_uncancelled
 
 __all__ = ["Journal"]
 
@@ -55,7 +56,8 @@ class Journal:
         self._early: list[_Entry] | None = []
         self._logged = self._logged_bytes = 0
         self._lost: BaseException | None = None
-        self._reading: Reply[int] | None = None
+        #: The AMQP channels that read the log: the tags of their consumers, and what they wait for.
+        self._readings: dict[Channel, tuple[str, Reply[int]]] = {}
 
     # Publishing
 
@@ -91,8 +93,8 @@ class Journal:
     def fail(self, error: BaseException) -> None:
         """Give up, because the connection is lost."""
         self._lost = error
-        if self._reading is not None:
-            self._reading.fail(error)
+        for _, end in list(self._readings.values()):
+            end.fail(error)
         mine, self._mine = self._mine, {}
         for reply in mine.values():
             reply.fail(error)
@@ -164,8 +166,7 @@ class Journal:
             if state is not None:
                 await self._replace_log(channel, tag, number, state.snapshot())
         finally:
-            if channel.is_open:  # else nobody could read the log any more
-                channel.close()
+            self._stop_reading(channel)  # else nobody could read the log any more
 
     async def _begin(self) -> str:
         """Have all clients begin anew; returns the number of the operation."""
@@ -192,8 +193,8 @@ class Journal:
                 end.succeed(method.delivery_tag)
             entries.append(_Entry(properties, body))
 
-        self._reading = end
-        channel.basic_consume(self._topology.log, received)
+        consumer = channel.basic_consume(self._topology.log, received)
+        self._readings[channel] = consumer, end
         knock = BasicProperties(type=KNOCK)
         self._publisher.publish("", self._topology.log, b"", knock)
         tag = await end
@@ -212,8 +213,19 @@ class Journal:
         properties = BasicProperties(type=SNAPSHOT, correlation_id=number)
         await self._publisher.publish("", self._topology.log, body, properties)
         channel.basic_ack(tag, multiple=True)
-        # Closing gives back, in one step, what was read beyond it, and lets the next one read.
-        channel.close()
+        self._stop_reading(channel)
+
+    def _stop_reading(self, channel: Channel) -> None:
+        """Give back what was read and not replaced, and let the next one read, in one step: who
+        reads without that, or before it is back, takes the layer for a new one."""
+        consumer, _ = self._readings.pop(channel, ("", None))
+        if consumer and channel.is_open:
+            close_uncancelled(channel, consumer)
+
+    def close(self) -> None:
+        """Leave the log as it is; the connection is closed next."""
+        for channel in list(self._readings):
+            self._stop_reading(channel)
 
 
 class _Entry(NamedTuple):

@@ -139,6 +139,8 @@ class Session:
     def close(self) -> None:
         """Close the connection, if it is open."""
         if self._connection.is_open:
+            if hasattr(self, "journal"):
+                self.journal.close()
             self._connection.close()
 
     def _block(self, is_blocked: bool) -> None:

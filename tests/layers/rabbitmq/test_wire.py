@@ -10,8 +10,11 @@ from pika import frame, spec
 from pika.adapters.twisted_connection import TwistedProtocolConnection
 from pika.connection import Connection
 
+from channels.layers.rabbitmq.engine import Engine
+from channels.layers.rabbitmq.replies import Reply
 from channels.layers.rabbitmq.twisted import connection_of
-from channels.layers.rabbitmq.wire import Wire
+from channels.layers.rabbitmq.wire import Wire, close_uncancelled
+from tests.layers.rabbitmq.brokers import fresh_layer
 
 CHANNEL: Any = SimpleNamespace(channel_number=3)
 
@@ -151,3 +154,46 @@ def test_a_reader_that_raises_loses_no_other_frame() -> None:
         stub._on_data_available(_delivery(b"one") + _delivery(b"two"))
     stub._on_data_available(_delivery(b"three"))
     assert found == [b"one", b"two", b"three"]
+
+
+async def _given_back(engine: Engine) -> list[bytes]:
+    """What the second consumer of a queue gets that serves one at a time: of three messages, the
+    first had two when it was ended, and the last came at that moment."""
+    session = await engine.ready()
+    first, second = await session.open_channel(), await session.open_channel()
+    queue = session.name("line")
+    one_at_a_time = {"x-single-active-consumer": True}
+    declared: Reply[Any] = Reply()
+    first.queue_declare(queue, False, False, True, False, one_at_a_time, declared.succeed)
+    await declared
+    held: list[bytes] = []
+    got: list[bytes] = []
+    both: Reply[None] = Reply()
+    all_three: Reply[None] = Reply()
+
+    def hold(channel: Any, method: Any, properties: Any, body: bytes) -> None:
+        held.append(body)
+        if len(held) == 2:
+            both.succeed(None)
+
+    def get(channel: Any, method: Any, properties: Any, body: bytes) -> None:
+        got.append(body)
+        if len(got) == 3:
+            all_three.succeed(None)
+
+    consumer = first.basic_consume(queue, hold)
+    for body in (b"1", b"2"):
+        session.publisher.publish("", queue, body, spec.BasicProperties())
+    await both
+    second.basic_consume(queue, get)
+    close_uncancelled(first, consumer)
+    session.publisher.publish("", queue, b"3", spec.BasicProperties())
+    await all_three
+    return got
+
+
+@pytest.mark.needs("rabbitmq-server")
+def test_the_next_consumer_gets_what_an_ended_one_had_before_anything_else() -> None:
+    layer = fresh_layer(timeout=30)
+    assert layer._ask(_given_back) == [b"1", b"2", b"3"]
+    layer.close()
