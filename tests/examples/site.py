@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.management.project import ROOT, Interpreter, Process
+from tests.servers.ports import free_port
 
 __all__ = ["ExampleSite"]
 
@@ -26,6 +27,9 @@ call_command("migrate", verbosity=0)
 {rows}
 execute_from_command_line(["manage.py", "runworker", "--threads", "2"])
 """
+
+#: What Daphne says once it can be reached.
+LISTENING = r"Listening on \S*?127\.0\.0\.1:\d+"
 
 
 class ExampleSite:
@@ -50,10 +54,24 @@ class ExampleSite:
         self._interpreter = Interpreter(environment=environment)
         self._folder = folder
         self._processes: list[Process] = []
-        daphne = self.run("-m", "daphne", "-p", "0", "config.asgi:channel_layer")
-        worker = self.run("-c", WORKER.format(rows=rows))
-        self.port = int(daphne.wait_for(r"Listening on \S*?127\.0\.0\.1:(\d+)")[1])
-        worker.wait_for("Listening on channels", timeout=60)
+        self.port = free_port()
+        self.daphne = self._run_daphne()
+        self.worker = self.run("-c", WORKER.format(rows=rows))
+        self.daphne.wait_for(LISTENING)
+        self.worker.wait_for("Listening on channels", timeout=60)
+
+    def start_daphne(self) -> None:
+        """Start Daphne where it was before it ended."""
+        self.daphne = self._run_daphne()
+        self.daphne.wait_for(LISTENING)
+
+    def start_worker(self) -> None:
+        """Start a worker in the place of one that ended."""
+        self.worker = self.run("manage.py", "runworker", "--threads", "2")
+        self.worker.wait_for("Listening on channels", timeout=60)
+
+    def _run_daphne(self) -> Process:
+        return self.run("-m", "daphne", "-p", str(self.port), "config.asgi:channel_layer")
 
     def run(self, *arguments: str) -> Process:
         """Start an interpreter in the example's folder."""

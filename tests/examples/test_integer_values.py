@@ -1,8 +1,7 @@
 """Data binding in a browser: two pages that show and change the same values."""
 
-from selenium.webdriver.common.by import By
-
-from tests.examples.pages import connected, fill, open_tab, picture, texts
+from tests.examples.pages import connected, fill, open_tab, picture
+from tests.examples.values_page import click, shown
 from tests.waiting import wait_until
 
 EXAMPLE = "integer_values"
@@ -56,17 +55,3 @@ def test_both_pages_show_what_either_changes(browser, site):
     fill(browser, "#new [name=name]", "apples")
     fill(browser, "#new [name=name]", "plums")
     see(["apples", "7"], ["plums", "0"])
-
-
-def shown(browser):
-    """Name and value of each row."""
-    return browser.execute_script(
-        "return [...document.querySelectorAll('#values tr')]"
-        ".map((row) => [...row.querySelectorAll('.name, .value')].map((cell) => cell.innerText))"
-    )
-
-
-def click(browser, name, button):
-    """Click a button of a value."""
-    row = texts(browser, ".name").index(name)
-    browser.find_elements(By.CSS_SELECTOR, f"#values {button}")[row].click()

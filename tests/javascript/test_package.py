@@ -11,6 +11,8 @@ from django.contrib.staticfiles import finders
 
 import channels
 
+pytestmark = pytest.mark.compiled_only
+
 ROOT = Path(channels.__file__).parent.parent
 BRIDGE = "channels/static/channels/js/websocketbridge.js"
 
