@@ -2,8 +2,9 @@
 
 A module ``name`` lives here as ``name.pyx`` (compiled) and ``name_fallback.py``, with one
 interface, which ``name.pyi`` describes. ``from channels._speedups import name`` gives the compiled
-one where it was built and ``CHANNELS_PURE_PYTHON`` is not ``1``, the fallback elsewhere. ``shm``
-alone has no fallback: nothing but a compiled module can do what it does.
+one where it was built and ``CHANNELS_PURE_PYTHON`` is not ``1``, the fallback elsewhere. Two
+modules have no twin here: nothing but a compiled ``shm`` can do what it does, and what stands in
+for ``wsframe`` is Autobahn, behind an interface of Daphne's (``daphne.protocol.engine``).
 """
 
 import importlib
@@ -25,8 +26,8 @@ __all__ = [
 #: Every module that exists in a compiled and in a fallback form.
 MODULES = ("codec", "match", "resp")
 
-#: Modules that exist compiled, or not at all; on Linux.
-COMPILED_ONLY = ("shm",)
+#: Modules that exist compiled, or not at all; ``shm`` on Linux only.
+COMPILED_ONLY = ("shm", "wsframe")
 
 #: Whether the environment asks for the fallbacks.
 PURE_PYTHON = os.environ.get("CHANNELS_PURE_PYTHON") == "1"
@@ -36,8 +37,8 @@ def _is_built(name: str) -> bool:
     return importlib.util.find_spec(f"{__name__}.{name}") is not None
 
 
-#: Whether every module is used in its compiled form.
-COMPILED = not PURE_PYTHON and all(_is_built(name) for name in MODULES)
+#: Whether every module that has a substitute is used in its compiled form.
+COMPILED = not PURE_PYTHON and all(_is_built(name) for name in (*MODULES, "wsframe"))
 
 
 def is_available(name: str) -> bool:

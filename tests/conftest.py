@@ -34,6 +34,7 @@ PACKAGES = {
 #: Tests that run over the compiled engine only: of parts that take no compiled module themselves,
 #: as the contract "one-engine" in pyproject.toml holds. All that they reach of one goes through
 #: routing and layers, which run over both. Of the layers, RabbitMQ's takes nothing but the codec.
+#: The frames of WebSockets are Daphne's one compiled module; ``BOTH_ENGINES`` are the tests of it.
 ONE_ENGINE = (
     "daphne/*",
     "interfaces/*",
@@ -45,6 +46,7 @@ ONE_ENGINE = (
     "test_handler_*.py",
     "test_staticfiles.py",
 )
+BOTH_ENGINES = ("daphne/protocol/test_websocket*.py", "daphne/test_server_websocket.py")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -64,13 +66,17 @@ def pytest_report_header() -> list[str]:
 def pytest_itemcollected(item: pytest.Item) -> None:
     """Mark what the pure run would only repeat: one engine's tests, and those of both forms."""
     assert " at 0x" not in item.nodeid, f"{item.nodeid} differs in each process: name it by ids="
-    path = str(item.path.relative_to(Path(__file__).parent))
     parameters = getattr(item, "callspec", None)
-    if any(fnmatch.fnmatch(path, pattern) for pattern in ONE_ENGINE) or (
+    if (_is_one_of(ONE_ENGINE, item) and not _is_one_of(BOTH_ENGINES, item)) or (
         parameters is not None
         and any(isinstance(value, Implementation) for value in parameters.params.values())
     ):
         item.add_marker("compiled_only")
+
+
+def _is_one_of(patterns: tuple[str, ...], item: pytest.Item) -> bool:
+    path = str(item.path.relative_to(Path(__file__).parent))
+    return any(fnmatch.fnmatch(path, pattern) for pattern in patterns)
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

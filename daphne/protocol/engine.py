@@ -9,10 +9,13 @@ Engines are modules of this package, named here and loaded when they are first n
 importing the protocol does not load the libraries behind them. All of them run the same tests.
 """
 
-from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
+from typing import Protocol
+
+from channels import _speedups
+from daphne.protocol.frames import is_close_code
 
 __all__ = [
     "ENGINES",
@@ -26,10 +29,17 @@ __all__ = [
     "Pong",
     "Text",
     "load_engine",
+    "read_close",
 ]
 
-#: Module of each engine; each has a function ``make_engine(limits)``. The first is used.
-ENGINES = {"autobahn": "daphne.protocol.engine_autobahn"}
+#: Module of each engine that can be had here; each has a function ``make_engine(limits)``. The
+#: first is used.
+ENGINES = {
+    "compiled": "daphne.protocol.engine_compiled",
+    "autobahn": "daphne.protocol.engine_autobahn",
+}
+if not _speedups.is_available("wsframe"):
+    del ENGINES["compiled"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +101,7 @@ class Failure:
 Event = Text | Binary | Ping | Pong | Closed | Failure
 
 
-class Engine(ABC):
+class Engine(Protocol):
     """The reader of one connection's frames.
 
     Codes of ``Failure`` are 1002 for a broken rule of RFC 6455, 1007 for text that is not UTF-8,
@@ -100,9 +110,22 @@ class Engine(ABC):
 
     __slots__ = ()
 
-    @abstractmethod
     def feed(self, data: bytes) -> list[Event]:
         """Take bytes as they come, in pieces of any size, and return what they completed."""
+        ...
+
+
+def read_close(payload: bytes) -> Closed | Failure:
+    """The event of a close frame (RFC 6455, sections 5.5.1 and 7.4)."""
+    if not payload:
+        return Closed(None, "")
+    code = int.from_bytes(payload[:2])
+    if len(payload) < 2 or not is_close_code(code):
+        return Failure(1002, "invalid close code")
+    try:
+        return Closed(code, payload[2:].decode())
+    except UnicodeDecodeError:
+        return Failure(1007, "a reason must be UTF-8")
 
 
 def load_engine(name: str | None = None) -> Callable[[Limits], Engine]:

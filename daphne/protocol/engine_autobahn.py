@@ -24,8 +24,8 @@ from daphne.protocol.engine import (
     Ping,
     Pong,
     Text,
+    read_close,
 )
-from daphne.protocol.frames import is_close_code
 
 __all__ = ["AutobahnEngine", "make_engine"]
 
@@ -167,13 +167,8 @@ class _Reader(WebSocketServerProtocol):
 
     def onCloseFrame(self, code: int | None, reasonRaw: bytes | None) -> None:
         """A close frame came; a payload of one byte was refused before."""
-        if code is not None and not is_close_code(code):
-            self._end(Failure(1002, "invalid close code"))
-        try:
-            reason = (reasonRaw or b"").decode()
-        except UnicodeDecodeError:
-            self._end(Failure(1007, "a reason must be UTF-8"))
-        self._end(Closed(code, reason))
+        head = b"" if code is None else code.to_bytes(2)
+        self._end(read_close(head + (reasonRaw or b"")))
 
     def sendCloseFrame(
         self, code: int | None = None, reasonUtf8: bytes | None = None, isReply: bool = False

@@ -253,7 +253,7 @@ class WebSocketCore(Core):
                 self._handle(event)
 
     def _handle(self, event: Event) -> None:
-        if isinstance(event, Text | Binary):
+        if isinstance(event, (Text, Binary)):
             if self._state is State.OPEN:
                 self._stream.receive(event.data)
         elif isinstance(event, Ping):

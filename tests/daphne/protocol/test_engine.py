@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from channels import _speedups
 from daphne.protocol.engine import (
     ENGINES,
     Binary,
@@ -377,6 +378,12 @@ def test_engines_share_nothing(make_engine: MakeEngine) -> None:
 
 
 # -- loading ------------------------------------------------------------------------------------
+
+
+def test_the_compiled_engine_is_used_where_it_was_built() -> None:
+    first = "compiled" if _speedups.is_available("wsframe") else "autobahn"
+    assert next(iter(ENGINES)) == first
+    assert type(load_engine()(LIMITS)) is type(load_engine(first)(LIMITS))
 
 
 def test_an_unknown_engine_is_a_key_error() -> None:
