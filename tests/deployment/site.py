@@ -16,8 +16,11 @@ from tests.management.project import Process, Project
 __all__ = ["Daphne", "Site"]
 
 SETTINGS = """
+from pathlib import Path
 DEBUG = False
 INSTALLED_APPS = ["channels"]
+SESSION_ENGINE = "django.contrib.sessions.backends.file"
+SESSION_FILE_PATH = Path(__file__).parent / "sessions"
 CHANNEL_LAYERS = {{"default": {{**{layer!r}, "ROUTING": "routing.channel_routing"}}}}
 """
 
@@ -68,6 +71,7 @@ urlpatterns = [
 ROUTING = """
 import os
 from channels import Group, route
+from channels.sessions import enforce_ordering
 
 def write(name, line):
     # One write to a file that is appended to: whole lines, whoever else writes (write(2)).
@@ -104,12 +108,25 @@ def mirror(message):
     content = message["content"]
     message.reply_channel.send({"content": content, "seen": repr(content)})
 
+@enforce_ordering
+def count(message):
+    number = message.channel_session["number"] = message.channel_session.get("number", 0) + 1
+    write("counted", f"{message['reply_channel']} {message['order']} {message['text']}")
+    message.reply_channel.send({"text": f"{number} {message['text']}"})
+
+@enforce_ordering
+def bye(message):
+    write("counted", f"{message['reply_channel']} {message['order']} bye")
+
+ORDERED = "^/ordered/$"
 ROOM = "^/(?P<room>room-[a-z]+)/$"
 
 channel_routing = [
     route("websocket.connect", join, path=ROOM),
     route("websocket.receive", say, path=ROOM),
     route("websocket.disconnect", leave, path=ROOM),
+    route("websocket.receive", count, path=ORDERED),
+    route("websocket.disconnect", bye, path=ORDERED),
     route("websocket.connect", accept),
     route("websocket.receive", echo),
     route("record", record),
@@ -156,6 +173,7 @@ class Site:
         self.project.write("routing.py", ROUTING)
         self.project.write("asgi.py", ASGI)
         os.mkfifo(folder / "gate")
+        (folder / "sessions").mkdir()
         self._layer = layer
         self._layers: list[Any] = []
         self.layer = self.make_layer()
@@ -205,7 +223,7 @@ class Site:
     def begin(self, workers: int) -> None:
         """What every test finds: so many workers, nothing written, no group."""
         self.have_workers(workers)
-        for name in ("recorded", "holding"):
+        for name in ("recorded", "holding", "counted"):
             (self.project.folder / name).unlink(missing_ok=True)
 
     def open_gate(self) -> None:

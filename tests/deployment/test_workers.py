@@ -4,6 +4,8 @@ import signal
 import threading
 from contextlib import ExitStack
 
+import pytest
+
 from channels.exceptions import ChannelFull
 from tests.deployment.site import Site
 from tests.management.project import Process
@@ -61,6 +63,28 @@ def test_workers_told_to_stop_while_messages_flow_lose_none(site):
 
     wait_until(lambda: len(site.lines("recorded")) >= MESSAGES, timeout=30)
     assert site.recorded() == dict.fromkeys(range(MESSAGES), 1)
+
+
+@pytest.mark.parametrize(
+    ("workers", "frames"), [(2, 100), pytest.param(8, 1_000, marks=pytest.mark.slow)]
+)
+def test_frames_of_a_socket_are_consumed_in_order(site, workers, frames):
+    site.have_workers(workers)
+    expected = [f"{number} frame {number}" for number in range(1, frames + 1)]
+    with ExitStack() as stack:
+        websockets = [stack.enter_context(daphne.websocket("/ordered/")) for daphne in site.daphnes]
+        for websocket in websockets:
+            for number in range(1, frames + 1):
+                websocket.send(f"frame {number}")
+        for websocket in websockets:
+            assert [websocket.recv(timeout=60) for _ in expected] == expected
+
+    wait_until(lambda: sum(line.endswith(" bye") for line in site.lines("counted")) == 2)
+    counted = [line.split(" ", 2) for line in site.lines("counted")]
+    for socket in {name for name, _, _ in counted}:
+        orders = [int(order) for name, order, _ in counted if name == socket]
+        assert orders == list(range(1, frames + 2))
+    wait_until(lambda: not any((site.project.folder / "sessions").iterdir()))
 
 
 def test_a_worker_told_to_stop_finishes_what_it_does(site):

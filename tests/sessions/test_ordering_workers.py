@@ -1,18 +1,19 @@
 """Tests of the order of messages under eight workers at once, over several layers."""
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack
 from typing import Any
 
 import pytest
 from django.core.cache import cache
 from django.test import override_settings
 
+from channels.asgi import import_backend
 from channels.layers.inmemory import ChannelLayer
-from channels.layers.ipc import IPCChannelLayer
-from channels.layers.redis import RedisChannelLayer
 from channels.sessions import channel_session, enforce_ordering
-from tests.layers.ipc.segments import fresh_prefix, needs_extension, remove
+from tests.deployment.layers import LAYERS, SharedLayer
+from tests.layers.ipc.segments import fresh_prefix, remove
+from tests.layers.rabbitmq.brokers import broker
 from tests.servers.redis import RedisServer
 from tests.sessions import counted
 from tests.sessions.crews import Journal, Traffic, processes, threads
@@ -61,34 +62,31 @@ def test_in_threads_with_little_room(journal):
             check(traffic, journal)
 
 
-@contextmanager
-def shared_memory() -> Iterator[Callable[[], Any]]:
-    prefix = fresh_prefix()
-    try:
-        yield lambda: IPCChannelLayer(prefix=prefix)
-    finally:
-        remove(prefix)
-
-
-@contextmanager
-def redis() -> Iterator[Callable[[], Any]]:
-    with RedisServer() as server:
-        yield lambda: RedisChannelLayer(hosts=[server.url])
-
-
-@pytest.mark.parametrize(
-    "layers",
-    [
-        pytest.param(shared_memory, marks=needs_extension),
-        pytest.param(redis, marks=pytest.mark.needs("redis-server")),
-    ],
-    ids=lambda each: each.__name__,
+@pytest.fixture(
+    params=[pytest.param(each, id=name, marks=each.marks) for name, each in LAYERS.items()]
 )
-def test_in_processes(journal, files, layers):
-    with layers() as make:
-        layer = make()
-        traffic = Traffic(layer, sockets=2, messages=FRAMES)
-        with processes(make, routing_of(journal), journal):
-            traffic.run()
-            check(traffic, journal)
-        layer.close()
+def made(request: pytest.FixtureRequest) -> Iterator[Callable[[], Any]]:
+    """What makes objects of one and the same layer, for each kind of shared layer."""
+    shared: SharedLayer = request.param
+    prefix, options = fresh_prefix(), {}
+    with ExitStack() as stack:
+        values = {"prefix": prefix}
+        if "redis-server" in shared.programs:
+            values["redis"] = stack.enter_context(RedisServer()).url
+        if "rabbitmq-server" in shared.programs:
+            values["rabbitmq"] = broker().url
+            options["timeout"] = 60  # of a broker that all tests have in common, on a busy machine
+        config = shared.settings(**values)
+        backend = import_backend("default", config["BACKEND"])
+        yield lambda: backend(**config["CONFIG"], **options)
+    remove(prefix)
+
+
+@pytest.mark.parametrize("frames", [100, pytest.param(FRAMES, marks=pytest.mark.slow)])
+def test_in_processes(journal, files, made, frames):
+    layer = made()
+    traffic = Traffic(layer, sockets=2, messages=frames)
+    with processes(made, routing_of(journal), journal):
+        traffic.run()
+        check(traffic, journal)
+    layer.close()
