@@ -89,12 +89,13 @@ def transfer_user(from_session: SessionBase, to_session: SessionBase) -> None:
 
 
 def _user_of_channel(scope: SessionScope) -> None:
-    _set_user(scope, scope.channel_session())
+    scope.offer_channel_session()
+    _set_user(scope, scope.channel_session_of)
 
 
 def _user_of_request(scope: SessionScope) -> None:
     session = scope.http_session()
-    _set_user(scope, session)
+    _set_user(scope, lambda message: session)
     _join_group(scope, session)
 
 
@@ -103,7 +104,7 @@ def _user_from_request(scope: SessionScope) -> None:
     if session is None:
         return _user_of_channel(scope)
     transfer_user(session, scope.channel_session())
-    _set_user(scope, session)
+    _set_user(scope, lambda message: session)
     _join_group(scope, session)
 
 
@@ -113,15 +114,17 @@ def _user_and_both_sessions(scope: SessionScope) -> None:
     if session is not None and scope.is_on("websocket.connect"):
         transfer_user(session, scope.channel_session())
         _join_group(scope, session)
-    _set_user(scope, session)
+    _set_user(scope, lambda message: session)
 
 
 # -- the user of a session ------------------------------------------------------------------------
 
 
-def _set_user(scope: SessionScope, session: SessionBase | None) -> None:
-    user: Any = SimpleLazyObject(lambda: _user_in(scope, session))
-    scope.message.user = user
+def _set_user(scope: SessionScope, session: Callable[[Message], SessionBase | None]) -> None:
+    def user(message: Message) -> Any:
+        return SimpleLazyObject(lambda: _user_in(scope, session(message)))
+
+    scope.message.make_when_needed("user", user)
 
 
 def _user_in(scope: SessionScope, session: SessionBase | None) -> Any:

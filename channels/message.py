@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Message", "PendingMessageStore", "pending_message_store"]
 
+_NO_MAKERS: dict[str, "Callable[[Message], object]"] = {}
+
 
 class Message:
     """A message's content and where it came from.
@@ -74,6 +76,25 @@ class Message:
     def get(self, key: str, default: Any = None) -> Any:
         """The value of ``key``, else ``default``."""
         return self.content.get(key, default)
+
+    def make_when_needed(self, name: str, make: "Callable[[Message], object]") -> None:
+        """Have ``make(message)`` become the attribute ``name`` when that is looked at first.
+
+        It gets the message, so that it need not hold it: then the message goes away at once when it
+        is done with, and not when the garbage is collected.
+        """
+        attributes = vars(self)
+        attributes.pop(name, None)
+        attributes.setdefault("_makers", {})[name] = make
+
+    if not TYPE_CHECKING:  # to which every attribute would be there, of any type
+
+        def __getattr__(self, name: str) -> Any:
+            make = vars(self).get("_makers", _NO_MAKERS).get(name)
+            if make is None:
+                raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+            value = vars(self)[name] = make(self)
+            return value
 
     def copy(self) -> "Message":
         """A message of the same channel with a content of its own, at every depth."""

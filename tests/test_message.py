@@ -82,6 +82,30 @@ def test_attributes_may_be_set() -> None:
     assert message.user == "somebody"
 
 
+def test_an_attribute_is_made_when_it_is_looked_at_and_once() -> None:
+    made: list[Message] = []
+    message: Any = Message({}, "task", None)
+    message.make_when_needed("user", lambda it: made.append(it) or "somebody")
+
+    assert made == []
+    assert [message.user, message.user] == ["somebody", "somebody"]
+    assert made == [message]
+
+
+def test_what_is_to_be_made_takes_the_place_of_what_was_there() -> None:
+    message: Any = Message({}, "task", None)
+    message.user = "somebody"
+    message.make_when_needed("user", lambda it: "another")
+    assert message.user == "another"
+
+
+def test_an_attribute_that_nobody_set_is_missing() -> None:
+    message: Any = Message({}, "task", None)
+    assert not hasattr(message, "user")
+    with pytest.raises(AttributeError, match="'Message' object has no attribute 'user'"):
+        message.user  # noqa: B018
+
+
 def test_its_text_names_the_channel_but_no_value() -> None:
     message = Message({"text": "a secret", "order": 1}, "websocket.receive", None)
     assert repr(message) == "<Message of 'websocket.receive', keys ['order', 'text']>"

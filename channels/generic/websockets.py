@@ -228,7 +228,7 @@ class JsonWebsocketConsumer(WebsocketConsumer):
     @classmethod
     def encode_json(cls, content: Any) -> str:
         """The frame for a content: dates, decimals and the like as Django writes them."""
-        return json.dumps(content, cls=DjangoJSONEncoder)
+        return _encoder.encode(content)
 
     def _content(self, message: Message) -> Any:
         text = message.get("text")
@@ -268,7 +268,7 @@ class WebsocketMultiplexer:
     @classmethod
     def encode_json(cls, content: Any) -> str:
         """The frame for a content; override it for another encoder."""
-        return json.dumps(content, cls=DjangoJSONEncoder)
+        return _encoder.encode(content)
 
     @classmethod
     def group_send(cls, name: str, stream: str, payload: Any, close: int = False) -> None:
@@ -422,6 +422,8 @@ def _reply_channel(message: Message) -> Channel:
 def _no_number(name: str) -> NoReturn:
     raise ValueError(f"{name} is no JSON")
 
+
+_encoder = DjangoJSONEncoder()
 
 #: Takes no NaN and no infinity, which Python writes and no browser reads (RFC 8259, 6).
 _decoder = json.JSONDecoder(parse_constant=_no_number)

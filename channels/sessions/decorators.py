@@ -23,7 +23,7 @@ def channel_session(func: Callable[P, R]) -> Callable[P, R]:
     ``ValueError`` for messages without reply channel, and for an engine that keeps sessions in
     cookies.
     """
-    return in_scope(func, SessionScope.channel_session, "channel_session")
+    return in_scope(func, SessionScope.offer_channel_session, "channel_session")
 
 
 def http_session(func: Callable[P, R]) -> Callable[P, R]:

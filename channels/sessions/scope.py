@@ -16,7 +16,13 @@ from channels.exceptions import ConsumeLater
 from channels.message import Message
 
 from .ends import DISCONNECTED, how_it_ended, mark_ended
-from .stores import BrowserSession, ChannelSession, session_for_key, session_for_reply_channel
+from .stores import (
+    BrowserSession,
+    ChannelSession,
+    channel_session_engine,
+    session_for_key,
+    session_for_reply_channel,
+)
 from .waiting import park_again
 
 if TYPE_CHECKING:
@@ -60,6 +66,7 @@ class SessionScope:
         #: The users that were loaded, by what their session says of them.
         self.users: dict[Any, Any] = {}
         self._channel_session: ChannelSession | None = None
+        self._offers_channel_session = False
         self._http_session: BrowserSession | None = _UNKNOWN
         self._http_key: str | None = _UNKNOWN
         self._depth = 0
@@ -70,19 +77,28 @@ class SessionScope:
     def channel_session(self) -> ChannelSession:
         """The session of the message's reply channel, which becomes ``message.channel_session``.
 
-        Raises ``ValueError`` for a message without one.
+        Raises ``ValueError`` for a message without one, and for an engine that cannot keep it.
         """
         session = self._channel_session
         if session is None:
-            if self.message.reply_channel is None:
-                raise ValueError(
-                    "channel_session needs a message with a reply_channel, which is what the "
-                    f"session belongs to; {self.message!r} has none"
-                )
-            session = session_for_reply_channel(self.message.reply_channel.name)
+            session = session_for_reply_channel(self._reply_channel)
             self._channel_session = session
             self.message.channel_session = session
         return session
+
+    def offer_channel_session(self) -> None:
+        """The same when somebody looks at ``message.channel_session``; most consumers never do."""
+        if not self._offers_channel_session:
+            # As this one would raise: nobody shall learn it later, or never.
+            _ = self._reply_channel, channel_session_engine()
+            self._offers_channel_session = True
+            if self._channel_session is None:
+                self.message.make_when_needed("channel_session", self.channel_session_of)
+
+    def channel_session_of(self, message: Message) -> ChannelSession:
+        """The same for who has the message, be it after the end of the scope."""
+        self.message = message
+        return self.channel_session()
 
     def http_session(self) -> BrowserSession | None:
         """The session that the request names, which becomes ``message.http_session``.
@@ -120,12 +136,16 @@ class SessionScope:
         self._depth -= 1
         if self._depth:
             return
-        delattr(self.message, _ATTRIBUTE)
+        message = self.message
+        del vars(message)[_ATTRIBUTE]
         try:
             if not self._abandoned:
                 self._finish(will_come_again=isinstance(error, ConsumeLater))
         finally:
-            park_again(self.message.channel_layer, self.message.carried)
+            # The message has what holds this scope.
+            del self.message
+            if message.carried:
+                park_again(message.channel_layer, message.carried)
 
     def _finish(self, will_come_again: bool) -> None:
         for function in () if will_come_again else self.before_save:
@@ -143,11 +163,10 @@ class SessionScope:
         http, channel = self._http_session, self._channel_session
         if http is not _UNKNOWN and http is not None and http.modified:
             http.save()
-        if channel is None:
-            return
         if self.is_on("websocket.disconnect") and not will_come_again:
-            self._forget(channel)
-        else:
+            if channel is not None or self._offers_channel_session:
+                self._forget(self.channel_session())
+        elif channel is not None:
             self._keep(channel)
 
     def _keep(self, session: ChannelSession) -> None:
@@ -171,8 +190,18 @@ class SessionScope:
     @property
     def _socket(self) -> tuple[Any, str]:
         """The layer and the reply channel, of a message that has one."""
-        assert self.message.reply_channel is not None
-        return self.message.channel_layer, self.message.reply_channel.name
+        return self.message.channel_layer, self._reply_channel
+
+    @property
+    def _reply_channel(self) -> str:
+        """Its name; raises ``ValueError`` for a message without one."""
+        if self.message.reply_channel is None:
+            raise ValueError(
+                "channel_session needs a message with a reply_channel, which is what the "
+                f"session belongs to; {self.message!r} has none"
+            )
+        name: str = self.message.reply_channel.name
+        return name
 
 
 #: Called with the last message of a socket and its session, before that is deleted.
@@ -194,7 +223,7 @@ def session_scope(message: Message) -> SessionScope:
     Around several consumers of one message it has them share its sessions: they are saved, or
     deleted at a disconnect, when all are done.
     """
-    scope: SessionScope | None = getattr(message, _ATTRIBUTE, None)
+    scope: SessionScope | None = vars(message).get(_ATTRIBUTE)
     if scope is None:
         scope = SessionScope(message)
         setattr(message, _ATTRIBUTE, scope)

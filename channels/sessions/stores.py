@@ -20,6 +20,7 @@ from django.utils.crypto import salted_hmac
 __all__ = [
     "BrowserSession",
     "ChannelSession",
+    "channel_session_engine",
     "channel_session_key",
     "session_for_key",
     "session_for_reply_channel",
@@ -186,8 +187,17 @@ class _DeletesInOneQuery(DatabaseStore):
 def session_for_reply_channel(reply_channel: str) -> ChannelSession:
     """The session that belongs to a reply channel, as ``message.channel_session`` is it.
 
-    ``CHANNEL_SESSION_ENGINE`` names the engine, else ``SESSION_ENGINE``. Raises ``ValueError`` for
-    ``signed_cookies``.
+    Raises what ``channel_session_engine`` raises.
+    """
+    store = _store(channel_session_engine(), ChannelSession)
+    session: ChannelSession = store(channel_session_key(reply_channel))
+    return session
+
+
+def channel_session_engine() -> str:
+    """The engine of channel sessions: ``CHANNEL_SESSION_ENGINE``, else ``SESSION_ENGINE``.
+
+    Raises ``ValueError`` for ``signed_cookies``.
     """
     engine: str = settings.SESSION_ENGINE  # which loads the settings
     # Not by ``settings``: to find that one is missing takes as long as all else in here.
@@ -200,8 +210,7 @@ def session_for_reply_channel(reply_channel: str) -> ChannelSession:
             "consumer can set one; set CHANNEL_SESSION_ENGINE to an engine that stores on the "
             "server, such as 'django.contrib.sessions.backends.db' or '...backends.cache'"
         )
-    session: ChannelSession = _store(engine, ChannelSession)(channel_session_key(reply_channel))
-    return session
+    return engine
 
 
 def channel_session_key(reply_channel: str) -> str:

@@ -1,12 +1,15 @@
 """Tests of the session decorators with every engine: what consumers find, and what is stored."""
 
+import gc
 import itertools
+import weakref
 
 import pytest
 from django.conf import settings
 from django.test import override_settings
 from django.utils.module_loading import import_string
 
+from channels.auth import channel_session_user
 from channels.exceptions import ConsumeLater
 from channels.message import Message
 from channels.sessions import (
@@ -80,6 +83,27 @@ def test_an_anonymous_socket_that_stores_nothing_has_no_row_and_costs_no_query(d
         consumer(socket.disconnect())
     assert made == ["SELECT"]
     assert rows() == 0
+
+
+@pytest.mark.parametrize("decorator", [channel_session, channel_session_user])
+def test_a_message_leaves_no_garbage_to_be_collected(decorator):
+    message = Socket().receive()
+    gone = weakref.ref(message)
+    gc.disable()
+    try:
+        decorator(lambda message: None)(message)
+        del message
+        assert gone() is None
+    finally:
+        gc.enable()
+
+
+def test_the_session_is_there_after_the_consumer_as_well(engine):
+    socket = Socket()
+    store(socket.connect(), value="stored")
+    message = socket.receive()
+    channel_session(lambda message: None)(message)
+    assert message.channel_session["value"] == "stored"
 
 
 def test_a_message_costs_one_query_and_one_more_to_store(database):
