@@ -27,7 +27,7 @@ export class BridgeSocket extends ReconnectingWebSocket {
       maxEnqueuedMessages: settings.maxEnqueuedMessages,
       maxReconnectionDelay: 0,
       minReconnectionDelay: 0,
-      shouldReconnectOnClose: (event) => this.attempts.lost(codeOf(event)),
+      shouldReconnectOnClose: (event) => this.#goesOnAfter(codeOf(event)),
     });
     this.#address = address;
     this.#settings = settings;
@@ -36,7 +36,7 @@ export class BridgeSocket extends ReconnectingWebSocket {
       this.waiting = 0; // all of them are sent by now
       this.attempts.opened();
     });
-    globalThis.addEventListener?.("online", this.#hurry);
+    this.#watchNetwork(true);
   }
 
   /** Whether one more message is sent, or waits to be sent. */
@@ -54,13 +54,14 @@ export class BridgeSocket extends ReconnectingWebSocket {
   override close(code = 1000, reason?: string): void {
     this.attempts.ended(code);
     this.#endPause();
-    globalThis.removeEventListener?.("online", this.#hurry);
+    this.#watchNetwork(false);
     super.close(sendable(code), reason);
     this.forget();
   }
 
   override reconnect(code?: number, reason?: string): void {
     this.attempts.restarted();
+    this.#watchNetwork(true);
     super.reconnect(code && sendable(code), reason);
     this.#hurry();
   }
@@ -98,6 +99,19 @@ export class BridgeSocket extends ReconnectingWebSocket {
         console.error(error);
       }
     }
+  }
+
+  /** The connection, or an attempt, was lost: whether there is a next attempt. */
+  #goesOnAfter(code: number): boolean {
+    const goesOn = this.attempts.lost(code);
+    if (!goesOn) this.#watchNetwork(false);
+    return goesOn;
+  }
+
+  /** Try at once when the network is back; or leave that. */
+  #watchNetwork(isOn: boolean): void {
+    if (isOn) globalThis.addEventListener?.("online", this.#hurry);
+    else globalThis.removeEventListener?.("online", this.#hurry);
   }
 
   #pause(): Promise<void> {
