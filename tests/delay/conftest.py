@@ -3,7 +3,6 @@
 import secrets
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -34,23 +33,33 @@ def postgres() -> Iterator[PostgresServer]:
         yield server
 
 
-@pytest.fixture(params=DATABASES)
-def database(
-    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.fixture(scope="package", params=DATABASES)
+def migrated(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[dict[str, Any]]:
-    """What DATABASES says of a database that has the table; ``ALIAS`` is it in this process."""
+    """What DATABASES says of each database that has the table; ``ALIAS`` is it in this process."""
     options: dict[str, Any] = {
         "ENGINE": "django.db.backends.sqlite3",
-        "NAME": str(tmp_path / "delayed.sqlite3"),
+        "NAME": str(tmp_path_factory.mktemp("delayed") / "db.sqlite3"),
+        # Nothing waits for the disk: processes die here, the system does not.
+        "OPTIONS": {"init_command": "PRAGMA synchronous=OFF"},
     }
     if request.param == "postgresql":
         server: PostgresServer = request.getfixturevalue("postgres")
         options = server.create_database(f"delayed{secrets.token_hex(4)}")
-    monkeypatch.setattr(router, "routers", [Apart()])
-    with configured(options):
+    with pytest.MonkeyPatch.context() as patch, configured(options):
+        patch.setattr(router, "routers", [Apart()])
         call_command("migrate", "channels_delay", database=ALIAS, verbosity=0)
         connections[ALIAS].close()
         yield options
+
+
+@pytest.fixture
+def database(migrated: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """The same, empty."""
+    yield migrated
+    DelayedMessage.objects.all().delete()
+    connections[ALIAS].close()
 
 
 @pytest.fixture

@@ -21,12 +21,12 @@ class Apart:
 
 
 @contextmanager
-def configured(options: dict[str, Any]) -> Iterator[None]:
-    """A context in which ``ALIAS`` is the database that ``options`` describe."""
+def configured(options: dict[str, Any], alias: str = ALIAS) -> Iterator[None]:
+    """A context in which ``alias`` is the database that ``options`` describe."""
     defaults = connections.settings["default"]
-    connections.settings[ALIAS] = {**defaults, "CONN_MAX_AGE": None, **options}
+    connections.settings[alias] = {**defaults, "CONN_MAX_AGE": None, **options}
     try:
         yield
     finally:
-        connections[ALIAS].close()
-        del connections[ALIAS], connections.settings[ALIAS]
+        connections[alias].close()
+        del connections[alias], connections.settings[alias]

@@ -403,10 +403,10 @@ def test_a_server_that_stops_while_the_database_fails_leaves_messages_to_others(
     worker.stop()
 
     given_back = [receive(layer, "asgi.delay") for _ in range(2)]
-    assert [each["content"]["n"] for each in given_back] == [1, 2]
-    assert given_back[0]["delay"] <= 2
-    assert FAR - 60_000 < given_back[1]["delay"] <= FAR
     table(True)
+    delays = {each["content"]["n"]: each["delay"] for each in given_back}
+    assert delays[1] <= 2
+    assert FAR - 60_000 < delays[2] <= FAR
 
 
 def test_messages_wait_for_a_layer_that_fails(run, layer, stored, caplog, monkeypatch):
