@@ -24,11 +24,13 @@ def now() -> int:
     return time.time_ns() // 1000
 
 
-def microseconds(date: datetime.datetime) -> int:
-    """``date`` in microseconds since the epoch.
+def microseconds(date: datetime.datetime | int) -> int:
+    """``date`` in microseconds since the epoch, which an int is already.
 
     A naive one is in the current time zone; of an hour that comes twice its ``fold`` says which.
     """
+    if isinstance(date, int):
+        return date
     if timezone.is_naive(date):
         date = timezone.make_aware(date)
     return (date - _EPOCH) // _MICROSECOND
@@ -66,9 +68,7 @@ class InstantField(_Field):
     def get_prep_value(self, value: Any) -> int | None:
         """What the column holds of ``value``."""
         value = super().get_prep_value(value)
-        if value is None or isinstance(value, int):
-            return value
-        date = self.to_python(value)
+        date = value if isinstance(value, int) else self.to_python(value)
         return None if date is None else microseconds(date)
 
     def from_db_value(self, value: int | None, *args: Any) -> datetime.datetime | None:

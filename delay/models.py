@@ -52,14 +52,18 @@ class DelayedMessages(models.QuerySet["DelayedMessage"]):
         now = instants.now()
         return self.filter(models.Q(claimed_until__isnull=True) | models.Q(claimed_until__lte=now))
 
-    def requeue(self) -> int:
-        """Have dead letters sent now; returns how many of these rows were some."""
-        dead, now = self.dead(), instants.now()
-        aliases = set(dead.order_by().values_list("layer", flat=True))
-        count = dead.update(due_date=now, **AS_NEW)
+    def send_now(self) -> int:
+        """Have them sent now, dead letters too; returns how many there were."""
+        now = instants.now()
+        aliases = set(self.order_by().values_list("layer", flat=True))
+        count = self.update(due_date=now, **AS_NEW)
         for alias in aliases:
             wake_on_commit(alias, now, self.db)
         return count
+
+    def requeue(self) -> int:
+        """Have the dead letters among them sent now; returns how many these were."""
+        return self.dead().send_now()
 
 
 class DelayedMessage(models.Model):

@@ -110,7 +110,7 @@ def _due(delay: int | datetime.timedelta | None, at: datetime.datetime | None) -
     if at is not None:
         return _due_at(at)
     if isinstance(delay, datetime.timedelta):
-        delay = -(-delay // _MILLISECOND)
+        delay = delay // _MILLISECOND + bool(delay % _MILLISECOND)
     if not isinstance(delay, int) or isinstance(delay, bool):
         raise TypeError(
             f"delay must be an int of milliseconds or a timedelta, not {delay!r} "

@@ -12,10 +12,13 @@ ALIAS = "delayed"
 
 
 class Apart:
-    """A router that has delayed messages live in a database of their own."""
+    """A router that has delayed messages live in a database of their own, or with them all."""
+
+    def __init__(self, with_all: bool = False) -> None:
+        self._with_all = with_all
 
     def db_for_read(self, model: Any, **hints: Any) -> str | None:
-        return ALIAS if model._meta.app_label == "channels_delay" else None
+        return ALIAS if self._with_all or model._meta.app_label == "channels_delay" else None
 
     db_for_write = db_for_read
 
