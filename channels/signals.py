@@ -11,8 +11,8 @@ from django.dispatch import Signal
 
 __all__ = ["consumer_finished", "consumer_started", "worker_process_ready", "worker_ready"]
 
-consumer_started = Signal()
-consumer_finished = Signal()
+consumer_started = Signal(use_caching=True)
+consumer_finished = Signal(use_caching=True)
 worker_ready = Signal()
 worker_process_ready = Signal()
 

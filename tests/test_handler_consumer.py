@@ -99,13 +99,13 @@ def test_a_response_goes_to_the_reply_channel(layer):
 
 
 def test_it_is_sent_at_once_also_within_a_worker(layer):
-    consumer_started.send(sender=None)
+    consumer_started.send(sender=object)
     try:
         ViewConsumer()(request_message("/hello/", layer=layer))
         assert pending_message_store.active
         assert len(replies(layer)) == 1
     finally:
-        consumer_finished.send(sender=None)
+        consumer_finished.send(sender=object)
 
 
 def test_a_request_without_a_reply_channel_is_refused(layer):
