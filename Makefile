@@ -72,8 +72,9 @@ test-full: servers lint $(if $(PYTEST_ARGS),,test-js) ## The same with the slow 
 	CHANNELS_PURE_PYTHON=1 $(PYTEST) -m "not compiled_only" $(PYTEST_ARGS) $(NONE_IS_FINE)
 
 .PHONY: test-matrix
-test-matrix: servers $(VENV)/.tests-installed ## Test other Pythons and Djangos: the suite, and Daphne and workers on different ones
+test-matrix: servers $(VENV)/.tests-installed ## Test other Pythons and Djangos (the suite, Daphne and workers on different ones), Redis 6.2 and Valkey
 	.ci/test-matrix $(PYTEST_ARGS)
+	.ci/test-redis $(PYTEST_ARGS)
 
 .PHONY: bench
 bench: $(VENV)/.tests-installed ## Compare with the peers, in a virtual environment of its own

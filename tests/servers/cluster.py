@@ -5,8 +5,8 @@ from typing import Self
 
 from redis.crc import key_slot
 
-from tests.servers.ports import free_port
-from tests.servers.redis import RedisServer
+from tests.servers.ports import PORTS, free_port
+from tests.servers.redis import RedisServer, version
 from tests.waiting import wait_until
 
 __all__ = ["Cluster", "ClusterNode"]
@@ -16,16 +16,20 @@ _SLOTS = 16384
 #: Milliseconds after which a node that does not answer counts as failed.
 _NODE_TIMEOUT = "500"
 
+#: The bus of a node has its port plus this number, where it has no own one.
+_BUS = 10_000
+
 
 class ClusterNode(RedisServer):
     """One node; its bus has a port of its own, since ``port`` + 10000 may be none."""
 
     def __init__(self) -> None:
-        self.bus = free_port()
+        port, self.bus, bus = _ports()
         super().__init__(
             *("--cluster-enabled", "yes", "--cluster-config-file", "nodes.conf"),
-            *("--cluster-node-timeout", _NODE_TIMEOUT, "--cluster-port", str(self.bus)),
+            *("--cluster-node-timeout", _NODE_TIMEOUT, *bus),
             *("--cluster-replica-validity-factor", "0", "--repl-diskless-sync-delay", "0"),
+            port=port,
         )
         self.id = ""
 
@@ -33,6 +37,15 @@ class ClusterNode(RedisServer):
         """Whether it knows ``nodes`` nodes and thinks the cluster ``state`` (ok or fail)."""
         text = self.ask("CLUSTER", "INFO").decode()
         return f"cluster_state:{state}" in text and f"cluster_known_nodes:{nodes}" in text
+
+
+def _ports() -> tuple[int, int, list[str]]:
+    """A node's port, that of its bus, and the argument that says so. Redis 6.2 takes none."""
+    if version() >= (7, 0):
+        bus = free_port()
+        return free_port(), bus, ["--cluster-port", str(bus)]
+    bus = free_port(range(PORTS.start + _BUS, PORTS.stop))
+    return bus - _BUS, bus, []
 
 
 class Cluster:

@@ -1,5 +1,7 @@
 """Private redis-server processes."""
 
+import functools
+import os
 import subprocess
 import tempfile
 from pathlib import Path
@@ -13,7 +15,17 @@ from redis.retry import Retry
 from tests.servers.ports import free_port, listens
 from tests.waiting import wait_until
 
-__all__ = ["RedisServer"]
+__all__ = ["PROGRAM", "RedisServer", "version"]
+
+#: The program: Redis of this machine, unless the environment names another version or Valkey.
+PROGRAM = os.environ.get("CHANNELS_REDIS_SERVER", "redis-server")
+
+
+@functools.cache
+def version() -> tuple[int, ...]:
+    """The version of Redis that the program is compatible with (INFO, ``redis_version``)."""
+    with RedisServer() as server:
+        return tuple(int(part) for part in server.info("server")["redis_version"].split("."))
 
 
 class RedisServer:
@@ -23,7 +35,7 @@ class RedisServer:
     """
 
     #: What comes before the options on the command line.
-    command: tuple[str, ...] = ("redis-server",)
+    command: tuple[str, ...] = (PROGRAM,)
 
     def __init__(self, *arguments: str, port: int | None = None) -> None:
         self.port = port or free_port()
@@ -78,7 +90,7 @@ class RedisServer:
 
     def _fail_if_ended(self) -> None:
         assert self._process is not None
-        assert self._process.poll() is None, f"redis-server ended: {self.log}"
+        assert self._process.poll() is None, f"{PROGRAM} ended: {self.log}"
 
     def client(self, **options: Any) -> "redis.Redis[bytes]":
         """A connection of the test's own, which waits 10 s for an answer; close it."""

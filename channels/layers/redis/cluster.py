@@ -13,7 +13,7 @@ from redis.crc import REDIS_CLUSTER_HASH_SLOTS, key_slot
 
 from channels._speedups import resp
 from channels.exceptions import LayerUnavailable
-from channels.layers.redis.connection import Connection, Endpoint, NotDone, Reply
+from channels.layers.redis.connection import Connection, Endpoint, NotDone, Reply, error_code
 from channels.layers.redis.hosts import Address, parse_hosts
 from channels.layers.redis.layer import RedisChannelLayer
 from channels.layers.redis.shards import Shard, Topology
@@ -190,9 +190,9 @@ class Bucket(Shard):
         return super().take()
 
     def redirected(self, error: resp.ReplyError, attempt: int) -> bool:
-        code, *where = str(error).split(" ")
+        code = error_code(error)
         if code == "MOVED":
-            self._nodes.moved(self.slot, where[1])
+            self._nodes.moved(self.slot, str(error).split(" ")[2])
         elif code in {"UNBLOCKED", "READONLY"}:  # by a master that has become a replica
             self._nodes.is_outdated = True
         elif code not in {"ASK", "TRYAGAIN"}:

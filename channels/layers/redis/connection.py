@@ -4,6 +4,7 @@ A connection on which an exchange did not come to its end, for whatever reason, 
 used again, so that no reply can reach another command.
 """
 
+import re
 import select
 import socket
 import ssl
@@ -18,7 +19,7 @@ from channels.exceptions import LayerUnavailable
 from channels.layers.redis.hosts import Address
 from channels.layers.redis.scripts import SCRIPTS
 
-__all__ = ["LEAST_VERSION", "Connection", "Endpoint", "NotDone", "Reply"]
+__all__ = ["LEAST_VERSION", "Connection", "Endpoint", "NotDone", "Reply", "error_code"]
 
 #: What a command gives: bytes, int, None, lists of these, or an error of the server.
 Reply = Any
@@ -351,13 +352,23 @@ class Endpoint:
 
     def refused(self, reply: Exception) -> NotDone:
         """What to raise for an error that the server replied."""
-        text = str(reply)
-        code = text.partition(" ")[0]
-        advice = _ADVICE.get(code, "see its log")
-        return NotDone(f"Redis at {self.text} refused a command ({text}); {advice}")
+        advice = _ADVICE.get(error_code(reply), "see its log")
+        return NotDone(f"Redis at {self.text} refused a command ({reply}); {advice}")
 
 
-#: What to do about an error of the server, by its first word.
+#: How Redis 6.2 tells of an error in a script; later versions tell the error itself.
+_IN_SCRIPT = re.compile(r"ERR Error running script .*: -([A-Z]+) ", re.DOTALL)
+
+
+def error_code(error: Exception) -> str:
+    """Which error of the server it is, such as ``OOM``: its first word, or that of an error in a
+    script."""
+    text = str(error)
+    in_script = _IN_SCRIPT.match(text)
+    return in_script[1] if in_script else text.partition(" ")[0]
+
+
+#: What to do about an error of the server, by its code.
 _ADVICE = {
     "OOM": "its memory is full: raise maxmemory, or let it hold less",
     "NOAUTH": "it wants a password: name it in the hosts of this layer",

@@ -14,7 +14,7 @@ from channels.exceptions import LayerUnavailable
 from channels.layers.entries import Exchanged, Stored
 from channels.layers.redis.blocking import RedisWaits
 from channels.layers.redis.commands import Commands
-from channels.layers.redis.connection import Reply
+from channels.layers.redis.connection import Reply, error_code
 from channels.layers.redis.listening import RedisListening
 from channels.layers.redis.queues import pushed_tail
 from channels.layers.redis.shards import NOTHING_DONE, Shard
@@ -102,6 +102,6 @@ class RedisJoined(RedisWaits):
         """Why a push failed that got ``reply``; None where another try was successful."""
         if not isinstance(reply, resp.ReplyError):
             return self._refusal(entry[0])
-        if str(reply).partition(" ")[0] in NOTHING_DONE:
+        if error_code(reply) in NOTHING_DONE:
             return self._push_failure(entry)
         return shard.endpoint().refused(reply)

@@ -14,7 +14,7 @@ from redis.retry import Retry
 from redis.sentinel import Sentinel
 
 from channels._speedups import resp
-from channels.layers.redis.connection import Endpoint, NotDone
+from channels.layers.redis.connection import Endpoint, NotDone, error_code
 from channels.layers.redis.hosts import Address, parse_hosts
 from channels.layers.redis.layer import RedisChannelLayer
 from channels.layers.redis.shards import Shard, Topology
@@ -131,7 +131,7 @@ class ServiceShard(Shard):
         return master
 
     def redirected(self, error: resp.ReplyError, attempt: int) -> bool:
-        if str(error).partition(" ")[0] not in _DEMOTED:
+        if error_code(error) not in _DEMOTED:
             return False
         self._is_demoted = True
         now = time.monotonic()

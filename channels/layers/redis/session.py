@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from channels._speedups import resp
 from channels.exceptions import LayerUnavailable
-from channels.layers.redis.connection import Connection, Endpoint, NotDone, Reply
+from channels.layers.redis.connection import Connection, Endpoint, NotDone, Reply, error_code
 from channels.layers.redis.listening import BLOCK_SECONDS
 from channels.layers.redis.queues import pushed_tail
 from channels.layers.redis.shards import NOTHING_DONE, Shard
@@ -210,7 +210,7 @@ class Session:
 
     def _refused(self, shard: Shard, frame: bytes, error: resp.ReplyError, answer: Answer) -> None:
         """Send a command again where nothing was done, in a thread that may follow elsewhere."""
-        code = str(error).partition(" ")[0]
+        code = error_code(error)
         link = self._links[shard]
         if code not in NOTHING_DONE:
             endpoint = link.stream.connection.endpoint if link.stream else shard.endpoint()

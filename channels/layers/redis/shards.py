@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from channels import names
 from channels._speedups import resp
 from channels.exceptions import LayerUnavailable
-from channels.layers.redis.connection import Connection, Endpoint, Reply
+from channels.layers.redis.connection import Connection, Endpoint, Reply, error_code
 from channels.layers.redis.hosts import Address
 from channels.layers.redis.ring import Ring
 from channels.outage import Backoff
@@ -35,7 +35,7 @@ NOTHING_DONE = {"NOSCRIPT", "MOVED", "ASK", "TRYAGAIN", "CLUSTERDOWN", "READONLY
 
 def _again(shard: "Shard", frame: bytes, error: resp.ReplyError) -> Reply:
     """Repeat a command of many that failed by itself."""
-    if str(error).partition(" ")[0] not in NOTHING_DONE:
+    if error_code(error) not in NOTHING_DONE:
         raise shard.endpoint().refused(error)
     return shard.call(frame)
 

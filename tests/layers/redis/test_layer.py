@@ -11,9 +11,10 @@ import pytest
 import redis
 
 from channels import codec
+from channels._speedups import resp
 from channels.exceptions import LayerUnavailable
 from channels.layers.redis import RedisChannelLayer, listening
-from channels.layers.redis.connection import Endpoint, NotDone
+from channels.layers.redis.connection import Endpoint, NotDone, error_code
 from channels.layers.redis.hosts import parse_hosts
 from channels.layers.redis.scripts import SCRIPTS
 from tests.layers.redis.lent import fresh_prefix, lent_servers
@@ -354,3 +355,10 @@ def test_what_was_surely_not_stored_is_told_apart():
     layer = RedisChannelLayer(hosts=[("127.0.0.1", 1)])
     with pytest.raises(NotDone):
         layer.send("one", {})
+
+
+def test_an_error_in_a_script_is_known_on_every_version():
+    before_7 = "ERR Error running script (call to f_12ab): @user_script:3: @user_script: 3: -OOM no"
+    assert error_code(resp.ReplyError(before_7)) == "OOM"
+    assert error_code(resp.ReplyError("READONLY You can't write")) == "READONLY"
+    assert error_code(resp.ReplyError("ERR syntax error")) == "ERR"
