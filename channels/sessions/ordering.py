@@ -12,7 +12,8 @@ the session, so that engines need no locks. No message is tried in vain more tha
 consumer has sent leaves before the next number is saved.
 
 A message that is lost leaves those behind it waiting. Who has a message wait watches for that
-(``channels.sessions.watching``), and gives the socket up after the layer's expiry.
+(``channels.sessions.watching``), and gives the socket up after the layer's expiry. One whose
+consumer still runs is not lost, and is told from that (``channels.sessions.leases``).
 """
 
 import functools
@@ -24,6 +25,7 @@ from channels.message import Message
 from channels.pending import pending_message_store
 
 from .ends import GIVEN_UP, how_it_ended
+from .leases import leases
 from .scope import SessionScope, channel_sessions, message_of, session_scope
 from .stores import ChannelSession
 from .waiting import ORIGINAL_CHANNEL, WaitingRoom, original, park_again
@@ -154,8 +156,13 @@ def _accept(scope: SessionScope, order: int) -> bool:
         session[STATE_KEY] = order + 1
 
     if not _is_last(scope):
+        message = scope.message
+        assert message.reply_channel is not None
+        if message.channel_layer is not None:
+            lease = leases.begin(message.channel_layer, message.reply_channel.name)
+            scope.at_exit.append(functools.partial(leases.end, lease))
         scope.before_save.append(count)
-        scope.after_save.append(functools.partial(_release, scope.message, order + 1))
+        scope.after_save.append(functools.partial(_release, message, order + 1))
     return True
 
 
@@ -175,7 +182,7 @@ def _wait(scope: SessionScope, order: int, turn: int) -> bool:
     if order > turn + AHEAD_LIMIT:
         if how_it_ended(layer, name) is None:
             reason = f"{order - turn} more came meanwhile, over {AHEAD_LIMIT}"
-            give_up(layer, name, turn, reason, _TRY_AGAIN_LATER)
+            give_up(layer, name, turn, reason, _TRY_AGAIN_LATER, highest=order)
         if not _is_last(scope):
             return scope.abandon()
     room = WaitingRoom(layer, name)

@@ -61,6 +61,8 @@ class SessionScope:
         #: for what others may only see when it has been done, and not where it failed.
         self.before_save: list[Callable[[], object]] = []
         self.after_save: list[Callable[[], object]] = []
+        #: Called when that is over, whatever came of it.
+        self.at_exit: list[Callable[[], object]] = []
         #: Whether it is known to be the turn of the message (``channels.sessions.ordering``).
         self.has_turn = False
         #: The users that were loaded, by what their session says of them.
@@ -144,6 +146,8 @@ class SessionScope:
         finally:
             # The message has what holds this scope.
             del self.message
+            for function in self.at_exit:
+                function()
             if message.carried:
                 park_again(message.channel_layer, message.carried)
 

@@ -22,6 +22,9 @@ __all__ = [
 #: The key under which a waiting message has the channel that it came on.
 ORIGINAL_CHANNEL = "original_channel"
 
+#: Channels that are looked into by one receive.
+_AT_ONCE = 100
+
 Content = dict[str, Any]
 
 
@@ -53,14 +56,17 @@ class WaitingRoom:
             others.append(content)
         return None, others
 
-    def drain(self, highest: int | None = None) -> list[Content]:
+    def drain(self, orders: range = range(0)) -> list[Content]:
         """Remove all, by their order.
 
-        Of those that stand in channels of their own only the one of order ``highest`` is found.
+        Those that stand in channels of their own are looked for among ``orders``.
         """
         waiting: list[Content] = []
-        while (content := self._next(highest)) is not None:
-            waiting.append(content)
+        channels = [self.channel, *map(self._overflow, orders)]
+        for first in range(0, len(channels), _AT_ONCE):
+            some = channels[first : first + _AT_ONCE]
+            while (content := self.layer.receive(some)[1]) is not None:
+                waiting.append(content)
         return sorted(waiting, key=_order)
 
     def requeue(self, content: Content) -> None:
@@ -75,11 +81,8 @@ class WaitingRoom:
             self.park(content)
             raise
 
-    def _next(self, order: int | None) -> Content | None:
-        channels = [self.channel]
-        if order is not None:
-            channels.append(self._overflow(order))
-        content: Content | None = self.layer.receive(channels)[1]
+    def _next(self, order: int) -> Content | None:
+        content: Content | None = self.layer.receive([self.channel, self._overflow(order)])[1]
         return content
 
     def _overflow(self, order: int) -> str:

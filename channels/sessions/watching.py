@@ -23,6 +23,7 @@ from channels.channel import Channel
 from channels.exceptions import ChannelFull
 
 from .ends import GIVEN_UP, how_it_ended, mark_ended
+from .leases import expiry_of, last_beat
 from .stores import session_for_reply_channel
 from .waiting import ORIGINAL_CHANNEL, WaitingRoom
 
@@ -35,9 +36,6 @@ STATE_KEY = "__channels_next_order"
 
 #: Close code where a message was lost: the server cannot go on (RFC 6455, 7.4.1).
 _CANNOT_GO_ON = 1011
-
-#: Seconds that a message may wait in a layer that does not say how long it keeps them.
-_EXPIRY = 60.0
 
 
 @dataclass
@@ -53,6 +51,8 @@ class _Watch:
     highest: int
     #: How often it was seen not to have moved since.
     still: int = 0
+    #: The latest word that its consumer runs.
+    beat: str | None = None
     deadline: float = field(init=False)
 
     def __post_init__(self) -> None:
@@ -60,7 +60,7 @@ class _Watch:
 
     def renew(self) -> None:
         """Look again when half of the expiry has passed."""
-        self.deadline = time.monotonic() + float(getattr(self.layer(), "expiry", _EXPIRY)) / 2
+        self.deadline = time.monotonic() + expiry_of(self.layer()) / 2
 
     def is_over(self) -> bool:
         """Whether it needs no more watching; gives the socket up where it has not moved."""
@@ -71,18 +71,30 @@ class _Watch:
         if (turn is None and self.turn is not None) or (turn is not None and turn > self.highest):
             return True
         if how_it_ended(layer, name) is not None:
-            _let_go(layer, name, self.highest)
+            _let_go(layer, name, self.orders)
             return True
-        self.still = self.still + 1 if turn == self.turn else 0
+        self.still = 0 if turn != self.turn or self._runs(layer) else self.still + 1
         if self.still == 2:
             give_up(layer, name, turn, "a message was lost", highest=self.highest)
             return True
         self.turn = turn
         # Otherwise what waits would expire before it can be let go.
         room = WaitingRoom(layer, name)
-        park_and_look(room, name, room.drain(self.highest))
+        park_and_look(room, name, room.drain(self.orders))
         self.renew()
         return False
+
+    @property
+    def orders(self) -> range:
+        """Those that may wait."""
+        return range(self.turn or 0, self.highest + 1)
+
+    def _runs(self, layer: Any) -> bool:
+        """Whether the consumer of the message whose turn it is has run since the last look."""
+        beat = last_beat(layer, self.reply_channel, wait=self.still == 1)
+        runs = beat is not None and beat != self.beat
+        self.beat = beat or self.beat
+        return runs
 
 
 class Watcher:
@@ -114,7 +126,7 @@ class Watcher:
             watches = [self._watches.pop(name) for name in ours]
         for watch in watches:
             room = WaitingRoom(layer, watch.reply_channel)
-            for content in room.drain():
+            for content in room.drain(watch.orders):
                 with contextlib.suppress(ChannelFull):
                     room.requeue(content)
 
@@ -179,14 +191,16 @@ def give_up(
     turn: int | None,
     reason: str,
     code: int = _CANNOT_GO_ON,
-    highest: int | None = None,
+    *,
+    highest: int,
 ) -> None:
     """Close a socket whose messages cannot be consumed in order any more.
 
-    What waits is dropped, but its ``websocket.disconnect`` is consumed, now or when it comes.
+    What waits, up to the order ``highest``, is dropped, but its ``websocket.disconnect`` is
+    consumed, now or when it comes.
     """
     mark_ended(layer, reply_channel, GIVEN_UP)
-    dropped = _let_go(layer, reply_channel, highest)
+    dropped = _let_go(layer, reply_channel, range(turn or 0, highest + 1))
     with contextlib.suppress(ChannelFull):  # then it does not read, and is closed for that
         Channel(reply_channel, channel_layer=layer).send({"close": code}, immediately=True)
     logger.error(
@@ -200,10 +214,10 @@ def give_up(
     )
 
 
-def _let_go(layer: Any, reply_channel: str, highest: int | None) -> int:
+def _let_go(layer: Any, reply_channel: str, orders: range) -> int:
     """Drop what waits, but for the last message of the socket; how many were dropped."""
     room = WaitingRoom(layer, reply_channel)
-    waiting = room.drain(highest)
+    waiting = room.drain(orders)
     last = [each for each in waiting if each[ORIGINAL_CHANNEL] == "websocket.disconnect"]
     for content in last:
         room.requeue(content)

@@ -24,6 +24,7 @@ from channels.sessions import (
     wait_channel_name,
 )
 from channels.sessions.ends import GIVEN_UP, how_it_ended
+from channels.sessions.leases import last_beat
 from channels.sessions.watching import watcher
 from channels.worker import Worker
 from tests.layers.ipc.segments import fresh_prefix, needs_extension, remove
@@ -128,6 +129,36 @@ def test_a_socket_that_moves_is_not_given_up_however_long_it_takes(layer, consum
         assert how_it_ended(layer, socket.name) is None
 
 
+def test_a_consumer_may_run_longer_than_messages_wait_and_none_behind_it_is_lost(consumed):
+    started, go_on = threading.Event(), threading.Event()
+
+    @enforce_ordering
+    def consume(message):
+        if message["order"] == 1:
+            started.set()
+            assert go_on.wait(60)
+        consumed.append(message["order"])
+
+    routing = [route(f"websocket.{name}", consume) for name in ("connect", "receive", "disconnect")]
+    # Most of those that wait stand in channels of their own.
+    store = ChannelLayer(expiry=0.5, capacity=1000, channel_capacity={"__wait__.*": 2})
+    layer = ChannelLayerWrapper(store, "default", routing)
+    socket = Socket(layer=layer)
+    workers = [running(Worker(layer, signal_handlers=False)) for _ in range(2)]
+    with workers[0], workers[1]:
+        send(socket, socket.connect(), socket.receive(1))
+        assert started.wait(20)
+        send(socket, *[socket.receive(order) for order in range(2, 10)])
+        for _ in range(6):  # each is half of the expiry
+            watch = wait_until(lambda: watcher._watches.get(socket.name))
+            deadline = watch.deadline
+            wait_until(lambda deadline=deadline: renewed(socket, deadline), timeout=20)
+        assert how_it_ended(layer, socket.name) is None
+        go_on.set()
+        wait_until(lambda: consumed == list(range(10)))
+        wait_until(lambda: last_beat(layer, socket.name) is None)
+
+
 def renewed(socket: Socket, deadline: float) -> bool:
     watch = watcher._watches.get(socket.name)
     return watch is not None and watch.deadline > deadline
@@ -207,13 +238,16 @@ def shared_memory(**options: Any) -> Iterator[Callable[[], Any]]:
         remove(prefix)
 
 
+@pytest.mark.parametrize("runs_long", [False, True])
 @pytest.mark.parametrize("layers", [pytest.param(shared_memory, marks=needs_extension)])
-def test_a_message_that_its_worker_died_of_closes_the_socket(tmp_path, layers):
+def test_a_message_that_its_worker_died_of_closes_the_socket(tmp_path, layers, runs_long):
     journal = Journal(tmp_path / "journal")
 
     @enforce_ordering
     def consume(message):
         if message["order"] == 5:
+            if runs_long:  # so that others were told that it does
+                wait_until(lambda: last_beat(message.channel_layer, message["reply_channel"]))
             os.kill(os.getpid(), signal.SIGKILL)
         journal.consumed(message)
         message.reply_channel.send({"accept": True})
