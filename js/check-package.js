@@ -38,8 +38,21 @@ const isSent: boolean = rows.update(1, { name: "one" });
 rows.update(1, { size: isSent });
 `;
 
+/** Nobody listens where it connects, and its next attempt is hours away when it is closed. */
+const END = `
+const HOUR = 3_600_000;
+const bridge = new WebSocketBridge({
+  WebSocket, minReconnectionDelay: HOUR, maxReconnectionDelay: HOUR, heartbeat: true,
+});
+bridge.onstatus = ({ state }) => {
+  if (state === "reconnecting") setTimeout(() => bridge.close(), 50);
+  if (state === "closed") console.log(state);
+};
+bridge.connect("ws://127.0.0.1:1/");
+`;
+
 function run(folder, program, ...args) {
-  return execFileSync(program, args, { cwd: folder, encoding: "utf8" });
+  return execFileSync(program, args, { cwd: folder, encoding: "utf8", timeout: 60_000 });
 }
 
 /** Unpack the package where `folder` finds it by name, with its dependency. */
@@ -53,19 +66,21 @@ function install(folder) {
   const target = join(folder, "node_modules/django-channels");
   mkdirSync(target, { recursive: true });
   run(folder, "tar", "-xzf", packed.filename, "-C", target, "--strip-components=1");
-  symlinkSync(join(ROOT, "node_modules/partysocket"), join(folder, "node_modules/partysocket"));
+  for (const name of ["partysocket", "ws"]) {
+    symlinkSync(join(ROOT, "node_modules", name), join(folder, "node_modules", name));
+  }
 }
 
-/** Use the package with either kind of module. */
+/** Use the package with either kind of module: nothing of it holds a process back at its end. */
 function use(folder) {
-  const print = "console.log(typeof new WebSocketBridge().connect)";
   const ways = {
-    "use.mjs": 'import { WebSocketBridge } from "django-channels";',
-    "use.cjs": 'const { WebSocketBridge } = require("django-channels");',
+    "use.mjs": 'import { WebSocketBridge } from "django-channels"; import WebSocket from "ws";',
+    "use.cjs": 'const { WebSocketBridge } = require("django-channels"), WebSocket = require("ws");',
   };
   for (const [file, way] of Object.entries(ways)) {
-    writeFileSync(join(folder, file), `${way}\n${print}`);
-    if (run(folder, process.execPath, file).trim() !== "function") throw new Error(way);
+    writeFileSync(join(folder, file), way + END);
+    const printed = run(folder, process.execPath, file);
+    if (printed !== "closed\n") throw new Error(`${way} printed ${printed}`);
   }
   for (const file of ["types.mts", "types.cts"]) {
     const names = 'import { type Status, WebSocketBridge } from "django-channels";';

@@ -70,7 +70,7 @@ export class WebSocketBridge {
     const socket = new BridgeSocket(address, protocols, this.#settings);
     this.#socket = socket;
     this.#heartbeat = this.#settings.heartbeat && this.#heartbeatOf(socket);
-    socket.attempts.onchange = () => this.#changed(socket, socket.attempts.status);
+    socket.attempts.onchange = () => this.#changed(socket.attempts.status);
     socket.addEventListener("message", (event) => this.#take(event.data));
     this.#tell(this.status);
   }
@@ -140,12 +140,10 @@ export class WebSocketBridge {
     return new Heartbeat(times, ask, () => socket.drop());
   }
 
-  #changed(socket: BridgeSocket, status: Status): void {
-    if (socket !== this.#socket) return;
+  #changed(status: Status): void {
     const isOpen = status.state === "connected";
     if (isOpen) this.#heartbeat?.heard();
     else this.#heartbeat?.stop();
-    if (status.state === "closed") socket.forget();
     for (const bound of this.#bound.values()) isOpen ? bound.opened() : bound.lost();
     this.#tell(status);
   }

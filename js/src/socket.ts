@@ -54,9 +54,8 @@ export class BridgeSocket extends ReconnectingWebSocket {
   override close(code = 1000, reason?: string): void {
     this.attempts.ended(code);
     this.#endPause();
-    this.#watchNetwork(false);
     super.close(sendable(code), reason);
-    this.forget();
+    this.#leave();
   }
 
   override reconnect(code?: number, reason?: string): void {
@@ -69,12 +68,6 @@ export class BridgeSocket extends ReconnectingWebSocket {
   /** Give up a connection over which nothing comes; come back as from any that is lost. */
   drop(): void {
     super.reconnect();
-  }
-
-  /** Drop what waits to be sent. */
-  forget(): void {
-    this.drainQueuedMessages();
-    this.waiting = 0;
   }
 
   override dispatchEvent(event: Event): boolean {
@@ -104,8 +97,15 @@ export class BridgeSocket extends ReconnectingWebSocket {
   /** The connection, or an attempt, was lost: whether there is a next attempt. */
   #goesOnAfter(code: number): boolean {
     const goesOn = this.attempts.lost(code);
-    if (!goesOn) this.#watchNetwork(false);
+    if (!goesOn) this.#leave();
     return goesOn;
+  }
+
+  /** Nothing follows: drop what waits to be sent. */
+  #leave(): void {
+    this.#watchNetwork(false);
+    this.drainQueuedMessages();
+    this.waiting = 0;
   }
 
   /** Try at once when the network is back; or leave that. */

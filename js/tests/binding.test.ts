@@ -69,11 +69,15 @@ describe("a collection", () => {
   });
 
   it("is bound no more once its stream is taken by something else", async () => {
-    const { bridge, values, tell, settle } = await bound();
+    const load = vi.fn(async (): Promise<[number, Value][]> => []);
+    const { server, bridge, values, tell, settle } = await bound(load);
     const other = vi.fn();
     bridge.demultiplex("intval", other);
+    server.socket.terminate();
+    await until(() => server.sockets.length === 2 && bridge.status.state === "connected");
     tell("create", 1, { name: "one", value: 1 });
     await settle();
+    expect(load).toHaveBeenCalledOnce();
     expect(values.size).toBe(0);
     expect(other).toHaveBeenCalledOnce();
   });
@@ -114,6 +118,13 @@ describe("a collection that is loaded", () => {
       [1, { name: "one", value: 10 }],
       [3, { name: "three", value: 3 }],
     ]);
+  });
+
+  it("is loaded at once where the connection is open", async () => {
+    const { bridge } = await bound();
+    const values = new Map<number, Value>();
+    bridge.bind("other", values, { load: () => [[1, { name: "one", value: 1 }]] });
+    await until(() => values.size);
   });
 
   it("is loaded again after each connect, and forgets what is gone", async () => {

@@ -226,6 +226,23 @@ describe("messages that are sent while there is no connection", () => {
     expect(server.received).toEqual(["raw", 1]);
   });
 
+  it("are dropped where the server wants no more of the page", async () => {
+    const { server, bridge } = await connected();
+    await server.kill();
+    await until(() => bridge.status.state === "reconnecting");
+    bridge.send("dropped");
+    server.onconnect = (socket) => socket.close(1008);
+    await server.start();
+    await until(() => bridge.status.state === "closed");
+    server.onconnect = () => {};
+    server.received = [];
+    bridge.socket?.reconnect();
+    await until(() => bridge.status.state === "connected");
+    bridge.send("kept");
+    await until(() => server.received.length);
+    expect(server.received).toEqual(["kept"]);
+  });
+
   it("are dropped by a close", async () => {
     const { server, bridge } = await connected();
     await server.kill();
