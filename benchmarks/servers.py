@@ -20,7 +20,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from tests.servers.redis import RedisServer  # noqa: E402  (found by the line above)
 
-__all__ = ["PEER_PYTHON", "Contender", "Program", "Running", "available", "running"]
+__all__ = ["APPS", "PEER_PYTHON", "Contender", "Program", "Running", "available", "running"]
 
 APPS = Path(__file__).parent / "apps"
 

@@ -3,16 +3,16 @@
 import logging
 import threading
 import uuid
+from typing import Any
 
 from django.conf import settings
 from django.db import connections
 
-from channels import names
+from channels import codec, names
 from channels.asgi import ChannelLayerWrapper
 from channels.delay import instants
 from channels.delay.alarm import Alarm
-from channels.delay.claims import BATCH, LOCKED_AGAIN, Batch, claims_for
-from channels.delay.models import DelayedMessage, DelayedMessages
+from channels.delay.claims import BATCH, LOCKED_AGAIN, Batch, Condition, Row, table_for
 from channels.delay.rooms import Rooms
 from channels.exceptions import InvalidStoredMessage, MessageTooLarge
 from channels.outage import Backoff, FailureLog
@@ -40,20 +40,19 @@ class Sender:
         self, layer: ChannelLayerWrapper, using: str, rooms: Rooms, alarm: Alarm, longest: float
     ) -> None:
         self._layer = layer
-        self._claims = claims_for(using)
+        self._using = using
+        self._table = table_for(using, layer.alias)
         self._rooms = rooms
         self._alarm = alarm
         self._longest = longest
-        self._table = DelayedMessages(DelayedMessage, using=using)
         self._stopping = threading.Event()
         #: The instant up to which messages were claimed last.
         self._looked_at = 0
         #: Messages that were sent, but whose rows could not be deleted.
-        self._unmarked: list[uuid.UUID] = []
+        self._unmarked: list[Any] = []
         self._backoff = Backoff()
         self._failures = FailureLog(logger)
         self._refusals = FailureLog(logger, traceback=False)
-        self._using = using
 
     def run(self) -> None:
         """Send what is due when it is due, until ``stop``."""
@@ -92,10 +91,9 @@ class Sender:
         """Claim messages and send them; returns how many there were."""
         self._delete_unmarked()
         self._looked_at = instants.now()
-        due = self._open().filter(due_date__lte=self._looked_at)
         batch, failure = Batch([]), None
         try:
-            with self._claims.claim(due) as batch:
+            with self._table.claim(self._looked_at, self._open()) as batch:
                 failure = self._send(batch)
         except BaseException:
             self._unmarked += batch.sent
@@ -106,86 +104,72 @@ class Sender:
 
     def _delete_unmarked(self) -> None:
         if self._unmarked:
-            self._table.filter(pk__in=self._unmarked).delete()
+            self._table.delete(self._unmarked)
             self._unmarked = []
 
-    def _open(self) -> DelayedMessages:
-        """What is to be sent to channels that are not full, in order."""
-        pending = self._table.pending().filter(layer=self._layer.alias)
-        return pending.exclude(self._rooms.closed()).order_by("due_date", "pk")
+    def _open(self) -> Condition:
+        """That a message is to a channel that is not full."""
+        return self._table.not_to(*self._rooms.closed())
 
     def _send(self, batch: Batch) -> Exception | None:
         """Send the messages in turn; returns a failure of the layer, which ends it."""
         full: set[str] = set()
-        for message in batch.rows:
+        for row in batch.rows:
             if not batch.keep():
                 logger.warning("Other delay servers took messages over from this one: it was slow.")
                 break
-            queue = names.queue_name(message.channel_name)
+            queue = names.queue_name(row.channel_name)
+            if queue in full:
+                self._leave(row, batch)
+                continue
             try:
-                if queue in full:
-                    self._leave(message, batch)
-                else:
-                    self._layer.send(message.channel_name, message.content)
-                    batch.sent.append(message.pk)
-                    self._rooms.took(message.channel_name)
+                self._layer.send(row.channel_name, codec.decode(bytes(row.body)))
             except self._layer.ChannelFull as error:
                 full.add(queue)
-                self._refused(message, batch, error)
+                self._refused(row, batch, str(error))
             except _HOPELESS as error:
-                self._bury(message, batch, str(error))
+                self._bury(row, batch, str(error))
             except Exception as failure:
                 return failure
+            else:
+                batch.sent.append(row.key)
+                self._rooms.took(queue)
         return None
 
-    def _refused(self, message: DelayedMessage, batch: Batch, error: Exception) -> None:
+    def _refused(self, row: Row, batch: Batch, reason: str) -> None:
         """Its channel is full."""
-        self._rooms.refused(message.channel_name)
-        self._refusals.failed("Delayed messages wait for room: %s", error)
-        message.attempts += 1
-        message.error = str(error)
-        if not self._leave(message, batch):
-            batch.changed.append(message)
+        self._rooms.refused(row.channel_name)
+        self._refusals.failed("Delayed messages wait for room: %s", reason)
+        batch.refused.append((row.key, reason))
+        self._leave(row, batch)
 
-    def _leave(self, message: DelayedMessage, batch: Batch) -> bool:
-        """Leave it for later, unless that was done for too long; returns whether it was."""
+    def _leave(self, row: Row, batch: Batch) -> None:
+        """Leave it for later, unless that was done for too long."""
         limit = float(getattr(settings, "CHANNELS_DELAY_RETRY_FOR", RETRY_FOR))
-        late = (instants.now() - instants.microseconds(message.due_date)) / 1e6
-        if min(late, self._rooms.seconds_full(message.channel_name)) < limit:
-            return False
-        self._bury(message, batch, f"the channel stayed full for {limit:g} s")
-        return True
+        late = (instants.now() - row.due) / 1e6
+        if min(late, self._rooms.seconds_full(row.channel_name)) >= limit:
+            self._bury(row, batch, f"the channel stayed full for {limit:g} s")
 
-    def _bury(self, message: DelayedMessage, batch: Batch, reason: str) -> None:
+    def _bury(self, row: Row, batch: Batch, reason: str) -> None:
         """Make it a dead letter."""
         logger.error(
             "The delayed message %s to channel %r is a dead letter now: %s",
-            *(message.pk, message.channel_name, reason),
+            *(uuid.UUID(str(row.key)), row.channel_name, reason),
         )
-        message.state, message.error = DelayedMessage.State.DEAD, reason
-        batch.changed.append(message)
+        batch.dead.append((row.key, reason))
 
     def _set_alarm(self) -> float:
         """Set it to the next due date; returns the seconds after which to look again anyway."""
         seconds = [self._longest]
-        first = self._first_after(None)
+        first = self._table.next_due(self._open())
         if first is not None and first[0] <= self._looked_at:
             # It was there, and was not claimed: another delay server is sending it, or has died.
             seconds.append(_seconds_of(first[1]))
-            first = self._first_after(self._looked_at)
+            first = self._table.next_due(self._open(), self._looked_at)
         if first is not None:
             self._alarm.set(first[0])
         closed = self._rooms.seconds_closed()
         return min(seconds) if closed is None else min(*seconds, closed)
-
-    def _first_after(self, instant: int | None) -> tuple[int, int | None] | None:
-        """When the first message that is due after ``instant`` is, and the end of its lease."""
-        rows = self._open() if instant is None else self._open().filter(due_date__gt=instant)
-        found = rows.values_list("due_date", "claimed_until").first()
-        if found is None:
-            return None
-        due, until = found
-        return instants.microseconds(due), until and instants.microseconds(until)
 
 
 def _seconds_of(lease: int | None) -> float:

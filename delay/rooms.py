@@ -10,8 +10,6 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from django.db.models import Q
-
 from channels import names
 from channels.outage import Backoff
 
@@ -48,12 +46,6 @@ class Rooms:
         self._watched: set[str] = set()
         self._lock = threading.Lock()
 
-    def is_closed(self, channel: str) -> bool:
-        """Whether ``channel`` is to be left alone."""
-        with self._lock:
-            full = self._full.get(names.queue_name(channel))
-            return full is not None and full.until > time.monotonic()
-
     def seconds_full(self, channel: str) -> float:
         """For how long nothing went into the queue of ``channel``."""
         with self._lock:
@@ -80,17 +72,13 @@ class Rooms:
             with self._lock:
                 self._full.pop(names.queue_name(channel), None)
 
-    def closed(self) -> Q:
-        """A condition on rows: that their channel is to be left alone."""
+    def closed(self) -> tuple[list[str], list[str]]:
+        """What is to be left alone: channels, and beginnings of the names of process channels."""
         now = time.monotonic()
         with self._lock:
             queues = [queue for queue, full in self._full.items() if full.until > now]
         plain = [queue for queue in queues if not names.is_process_channel(queue)]
-        condition = Q(channel_name__in=plain)
-        for queue in queues:
-            if names.is_process_channel(queue):
-                condition |= Q(channel_name__startswith=queue)
-        return condition
+        return plain, [queue for queue in queues if names.is_process_channel(queue)]
 
     def seconds_closed(self) -> float | None:
         """Seconds until the first of them is to be tried again; None where there is none."""

@@ -14,7 +14,7 @@ from django.db import transaction
 from channels.asgi import channel_layers
 from channels.outage import FailureLog
 
-__all__ = ["GROUP", "due_in", "wake", "wake_on_commit"]
+__all__ = ["GROUP", "NEVER", "due_in", "wake", "wake_on_commit"]
 
 logger = logging.getLogger("django.channels")
 
@@ -24,15 +24,20 @@ GROUP = "channels.delay"
 _failures = FailureLog(logger)
 
 
-def wake(layer: Any, due: int) -> None:
+#: When nothing is due: the last of 64 bits.
+NEVER = 2**63 - 1
+
+
+def wake(layer: Any, due: int, **more: str) -> None:
     """Tell the delay servers of ``layer`` that a message is due at ``due``, in microseconds.
 
+    ``joined``, in ``more``, is the name of a server that is new, so that the others know of it.
     A layer that fails is logged: the message is stored, and will be sent.
     """
     if not getattr(layer, "supports_groups", "groups" in layer.extensions):
         return
     try:
-        layer.send_group(GROUP, {"due": due})
+        layer.send_group(GROUP, {"due": due, **more})
     except Exception:
         _failures.failed("Layer %s did not tell the delay servers of a message:", layer)
 

@@ -7,6 +7,7 @@ source of the protocol is the ASGI spec, Delay Protocol.
 
 import logging
 import threading
+import time
 from collections.abc import Sequence
 from contextlib import ExitStack
 from typing import Any
@@ -16,11 +17,12 @@ from django.db import DataError, IntegrityError, connections, router
 from channels.asgi import ChannelLayerWrapper
 from channels.delay import instants, scheduling
 from channels.delay.alarm import Alarm
+from channels.delay.claims import table_for
 from channels.delay.clock import ClockWatch
 from channels.delay.delivery import Sender
 from channels.delay.models import DelayedMessage
 from channels.delay.rooms import Rooms
-from channels.delay.waking import GROUP, due_in, wake
+from channels.delay.waking import GROUP, NEVER, due_in, wake
 from channels.exceptions import ChannelsError
 from channels.names import random_part
 from channels.outage import Backoff, FailureLog
@@ -30,6 +32,9 @@ from channels.worker.loop import Loop
 __all__ = ["SLEEP", "Worker"]
 
 logger = logging.getLogger("django.channels")
+
+#: Seconds within which a message comes that was waiting already: then others may be as well.
+_AT_ONCE = 0.002
 
 #: Seconds that a server sleeps at most, in case that nobody told it of a message: one that was
 #: stored by other means than ``save`` or ``send_later``, or while the layer was away.
@@ -59,8 +64,11 @@ class Worker(Loop):
         if n_threads < 1:
             raise ValueError(f"n_threads must be 1 or more, not {n_threads!r}")
         self._using = router.db_for_write(DelayedMessage)
+        self._table = table_for(self._using, channel_layer.alias)
         self._own = f"delay.{random_part()}!"
         self._generation = ""
+        #: Whether there are other delay servers, as far as it has heard.
+        self._has_others = True
         self._rooms = Rooms(channel_layer, self._look_now)
         self._alarms = [Alarm() for _ in range(n_threads)]
         self._senders = [
@@ -94,26 +102,35 @@ class Worker(Loop):
         refresh = self._refresh_interval()
         self._join()
         while not self.termed:
+            begin = time.monotonic()
             channel, content = self._next(channels, refresh)
             if channel is not None:
                 self.in_job = True
-                self._take(channels, channel, content)
+                waited = time.monotonic() - begin
+                more = self._more(channels) if waited < _AT_ONCE else []
+                self._take([(channel, content), *more])
                 self.in_job = False
             if self._announcement_is_due(channel, refresh):
                 self._join()
 
-    def _take(self, channels: list[str], channel: str, content: dict[str, Any]) -> None:
-        """Handle a message, and those that have come with it."""
-        received = [(channel, content), *self._more(channels)]
+    def _take(self, received: Sequence[tuple[str, dict[str, Any]]]) -> None:
+        """Handle what was received at a time."""
         messages = [content for channel, content in received if channel == DELAY]
-        dues = [due_in(content) for channel, content in received if channel != DELAY]
+        dues = [self._hear(content) for channel, content in received if channel != DELAY]
         rows = [row for row in map(self._row, messages) if row is not None]
         if rows and self._store(rows):
             first = min(instants.microseconds(row.due_date) for row in rows)
-            wake(self.channel_layer, first)
             dues.append(first)
+            if self._has_others:
+                wake(self.channel_layer, first)
         for alarm in self._alarms if dues else ():
             alarm.set(min(dues))
+
+    def _hear(self, content: dict[str, Any]) -> int:
+        """When to look, after what was said to all servers."""
+        if content.get("joined") not in {None, self._own}:
+            self._has_others = True
+        return due_in(content)
 
     def _more(self, channels: list[str]) -> list[tuple[str, dict[str, Any]]]:
         """What waits in the layer besides, up to a bound that the layer has."""
@@ -146,7 +163,7 @@ class Worker(Loop):
         backoff, failures = Backoff(), FailureLog(logger)
         while True:
             try:
-                self._insert(rows)
+                self._table.insert(rows)
             except (DataError, IntegrityError):
                 return self._store_each(rows)
             except Exception:
@@ -162,16 +179,11 @@ class Worker(Loop):
                     failures.recovered("Delayed messages are stored again.")
                 return True
 
-    def _insert(self, rows: Sequence[DelayedMessage]) -> None:
-        # Where the connection breaks in a commit nobody knows whether it was done: the second
-        # time the rows may be there.
-        DelayedMessage.objects.using(self._using).bulk_create(rows, ignore_conflicts=True)
-
     def _store_each(self, rows: Sequence[DelayedMessage]) -> bool:
         """Store one by one, without those that the database refuses."""
         for row in rows:
             try:
-                self._insert([row])
+                self._table.insert([row])
             except Exception:
                 logger.exception("A message to %s was dropped: the database refused it:", DELAY)
         return True
@@ -195,16 +207,19 @@ class Worker(Loop):
         What they said before is not known if the layer was emptied since.
         """
         self._announce([DELAY])
+        own = f"{self._own}all"
         try:
-            self.channel_layer.group_add(GROUP, f"{self._own}all")
+            self.channel_layer.group_add(GROUP, own)
             generation = self.channel_layer.generation(self._own)
+            self._has_others = set(self.channel_layer.group_channels(GROUP)) != {own}
         except Exception:
             # The receive that follows reports an outage, and is followed by another call of this.
             logger.debug("Layer %s took no group member", self.channel_layer, exc_info=True)
-            generation = ""
+            generation, self._has_others = "", True
         if generation != self._generation:
             self._generation = generation
             self._look_now()
+            wake(self.channel_layer, NEVER, joined=self._own)
 
     def _leave(self) -> None:
         self._announce([])

@@ -6,10 +6,11 @@ import uuid
 from typing import Any
 
 import pytest
-from django.db import connections, transaction
+from django.db import OperationalError, connections, transaction
 
 from channels import codec
 from channels.delay import cancel, instants, reschedule, send_later
+from channels.delay.claims import Table
 from channels.delay.models import DelayedMessage
 from channels.exceptions import LayerUnavailable
 from tests.delay.databases import ALIAS
@@ -445,15 +446,15 @@ def test_a_sent_message_whose_row_could_not_be_deleted_is_not_sent_again(
 
     taken: list[str] = []
     failing: list[bool] = []
-    delete = type(DelayedMessage.objects.all()).delete
+    delete = Table.delete
 
-    def delete_or_fail(rows: Any) -> Any:
+    def delete_or_fail(table: Table, keys: Any) -> None:
         if failing:
-            raise connections[ALIAS].Database.OperationalError("the connection broke")
-        return delete(rows)
+            raise OperationalError("the connection broke")
+        delete(table, keys)
 
     monkeypatch.setattr(layer.channel_layer, "send", send_and_fail)
-    monkeypatch.setattr(type(DelayedMessage.objects.all()), "delete", delete_or_fail)
+    monkeypatch.setattr(Table, "delete", delete_or_fail)
     send_later("later", {"n": 1}, delay=0)
     wait_until(lambda: "Delayed messages cannot be sent" in caplog.text)
     failing.clear()

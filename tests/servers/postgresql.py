@@ -21,10 +21,14 @@ OPTIONS = ("fsync=off", "full_page_writes=off", "synchronous_commit=off", "share
 
 
 class PostgresServer:
-    """One server on loopback that trusts everybody. A context manager."""
+    """One server on loopback that trusts everybody. A context manager.
 
-    def __init__(self) -> None:
+    ``options`` are lines of its configuration.
+    """
+
+    def __init__(self, options: tuple[str, ...] = OPTIONS) -> None:
         self.port = free_port()
+        self._options = options
         self._folder = tempfile.TemporaryDirectory(prefix="postgresql-")
         self._owner: dict[str, Any] = {}
         if os.getuid() == 0:
@@ -42,7 +46,7 @@ class PostgresServer:
         data = f"{self._folder.name}/data"
         how = ("--username=postgres", "--auth=trust", "--encoding=UTF8", "--locale=C", "--no-sync")
         self._run("initdb", "-D", data, *how).wait(60)
-        options = (*OPTIONS, "listen_addresses=127.0.0.1")
+        options = (*self._options, "listen_addresses=127.0.0.1")
         arguments = [word for option in options for word in ("-c", option)]
         where = ("-D", data, "-p", str(self.port), "-k", self._folder.name)
         self._process = self._run("postgres", *where, *arguments)
