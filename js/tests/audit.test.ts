@@ -57,7 +57,7 @@ it("fails where something is", async () => {
   expect([code, output]).toEqual([1, "ws: high\n"]);
 });
 
-it.each([405, 500])("passes where the registry says %i, and says so", async (status) => {
-  const { code, output } = await audited(status);
+it("passes where the registry does not answer that, and says so", async () => {
+  const { code, output } = await audited(405);
   expect([code, output]).toEqual([0, expect.stringMatching(/^not audited: ./)]);
 });
