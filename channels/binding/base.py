@@ -95,6 +95,9 @@ class Binding(Inbound, metaclass=BindingMetaclass):
     #: The fields of each model that ``group_names`` has looked at, to be fetched together.
     _group_fields: ClassVar[dict[type[models.Model], list[str]]] = {}
 
+    #: What ``_fields_of`` has found for each model, of a class that was registered.
+    _bound_fields: ClassVar[dict[type[models.Model], list[Any]]] = {}
+
     def __init__(self) -> None:
         super().__init__()
         self.instance: Any = None
@@ -106,7 +109,7 @@ class Binding(Inbound, metaclass=BindingMetaclass):
     @classmethod
     def register(cls) -> None:
         """Connect the signals of the model."""
-        cls._group_fields = {}
+        cls._group_fields, cls._bound_fields = {}, {}
         for model in cls.get_registered_models():
             cls._check(model)
             for signal, receiver, sender in cls._receivers(model):
@@ -162,8 +165,12 @@ class Binding(Inbound, metaclass=BindingMetaclass):
     @classmethod
     def _fields_of(cls, model: type[models.Model]) -> list[Any]:
         """The fields of ``model`` that clients see and write."""
-        chosen = None if cls.fields is None or cls._has_all() else cls.fields
-        return values.bound_fields(model, chosen, cls.exclude)
+        known = vars(cls).get("_bound_fields", {})
+        if model not in known:
+            chosen = None if cls.fields is None or cls._has_all() else cls.fields
+            known[model] = values.bound_fields(model, chosen, cls.exclude)
+        found: list[Any] = known[model]
+        return found
 
     # Outbound, to be overridden
 
@@ -205,14 +212,34 @@ class Binding(Inbound, metaclass=BindingMetaclass):
     @classmethod
     def pre_save_receiver(cls, instance: Any, **kwargs: Any) -> None:
         """Called before a save. One of a fixture's, whose relations may be missing, is left out."""
-        if not kwargs.get("raw"):
-            cls.pre_change_receiver(instance, CREATE if _is_new(instance) else UPDATE, **kwargs)
+        if kwargs.get("raw"):
+            return
+        if cls._grows(instance, kwargs["using"]):
+            vars(instance).setdefault("_binding_grown", set()).add(cls)
+        cls.pre_change_receiver(instance, CREATE if _is_new(instance) else UPDATE, **kwargs)
 
     @classmethod
     def post_save_receiver(cls, instance: Any, created: bool, **kwargs: Any) -> None:
         """Called after a save."""
-        if not kwargs.get("raw"):
-            cls.post_change_receiver(instance, CREATE if created else UPDATE, **kwargs)
+        if kwargs.get("raw"):
+            return
+        grown = vars(instance).get("_binding_grown", set())
+        if cls in grown:
+            grown.discard(cls)
+            created = False
+        if not grown:
+            vars(instance).pop("_binding_grown", None)
+        cls.post_change_receiver(instance, CREATE if created else UPDATE, **kwargs)
+
+    @classmethod
+    def _grows(cls, instance: Any, using: str) -> bool:
+        """Whether a new instance becomes the child of a row of the bound model that is there."""
+        if not instance._state.adding or instance.pk is None:
+            return False
+        model = cls._bound_model(instance)
+        if type(instance)._meta.concrete_model is model._meta.concrete_model:
+            return False
+        return bool(model._base_manager.using(using).filter(pk=instance.pk).exists())
 
     @classmethod
     def pre_delete_receiver(cls, instance: Any, **kwargs: Any) -> None:
@@ -353,11 +380,10 @@ def _send_at_commit(groups: list[str], message: dict[str, Any], using: str | Non
 
 
 def _is_new(instance: Any) -> bool:
-    """Whether a save can only insert: there is no primary key, or one that was just made."""
-    if not instance._state.adding:
-        return False
-    primary = instance._meta.pk
-    return instance.pk is None or primary.has_default() or primary.has_db_default()
+    """Whether a save can only insert; with a primary key it may be made to update a row."""
+    return instance._state.adding and (
+        instance.pk is None or hasattr(instance.pk, "resolve_expression")
+    )
 
 
 def _senders(model: type[models.Model]) -> list[type[models.Model]]:

@@ -77,7 +77,7 @@ def outgoing(instance: models.Model, fields: Iterable[Field]) -> dict[str, Any]:
 
 def _outgoing(instance: models.Model, field: Field) -> Any:
     if field.many_to_many:
-        related = getattr(instance, field.name)
+        related = getattr(instance, field.name).using(instance._state.db)
         keys = list(related.values_list("pk", flat=True))
         if field.remote_field.symmetrical:  # whose other side is written after the signal
             others = field.model._base_manager.using(related.db).filter(**{field.name: instance})
@@ -88,10 +88,11 @@ def _outgoing(instance: models.Model, field: Field) -> Any:
 
 
 def clean(
-    instance: models.Model, fields: Collection[Field], data: dict[str, Any]
+    instance: models.Model, fields: Collection[Field], data: dict[str, Any], using: str
 ) -> list[tuple[Field, list[Any]]]:
     """Set the values of ``data`` on ``instance``; what it has for relations to many is returned.
 
+    ``using`` is the database that it will be saved in.
     Only ``fields`` that can be written are looked at, other fields of the model are ignored. Raises
     ``Refused`` for a name that is no field and a value that a field does not take; then nothing was
     set.
@@ -101,7 +102,7 @@ def clean(
     for field, value in _named(instance, fields, data):
         try:
             if field.many_to_many:
-                relations.append((field, _related(field, value)))
+                relations.append((field, _related(field, value, using)))
             else:
                 values[field.attname] = _cleaned(instance, field, value)
         except (ValidationError, TypeError, ValueError, OverflowError) as error:
@@ -171,15 +172,15 @@ _STRUCTURED = {"JSONField", "ArrayField", "HStoreField"}
 _MOST_RELATED = 900
 
 
-def _related(field: Field, value: Any) -> list[Any]:
-    """The primary keys of rows that are all there."""
+def _related(field: Field, value: Any, using: str) -> list[Any]:
+    """The primary keys of rows that are all there, in the database ``using``."""
     if not isinstance(value, list):
         raise ValueError("it is no list of primary keys")
     if len(value) > _MOST_RELATED:
         raise ValueError(f"it names more than {_MOST_RELATED} rows")
     related = field.remote_field.model
     keys = {related._meta.pk.to_python(key) for key in value}
-    rows = related._base_manager.complex_filter(field.get_limit_choices_to())
+    rows = related._base_manager.using(using).complex_filter(field.get_limit_choices_to())
     if rows.only("pk").in_bulk(keys).keys() != keys:
         raise ValueError("it names rows that are not there")
     return list(keys)

@@ -10,6 +10,7 @@ from django.db import DataError, IntegrityError, router, transaction
 from channels.auth import channel_session, channel_session_user
 from channels.binding import fields as values
 from channels.binding.fields import Refused
+from channels.generic.base import decorated
 from channels.message import Message
 
 __all__ = ["CREATE", "DELETE", "UPDATE", "Inbound"]
@@ -47,9 +48,9 @@ class Inbound:
     def get_handler(cls) -> Callable[..., Any]:
         """The inbound consumer, in its decorators; to be overridden to add others."""
         if cls.channel_session_user:
-            return channel_session_user(cls.trigger_inbound)
+            return decorated(channel_session_user, cls.trigger_inbound)
         if cls.channel_session:
-            return channel_session(cls.trigger_inbound)
+            return decorated(channel_session, cls.trigger_inbound)
         return cls.trigger_inbound
 
     @classmethod
@@ -107,7 +108,7 @@ class Inbound:
     def run_action(self, action: str, pk: Any, data: dict[str, Any]) -> None:
         """Do it; raises ``Refused`` for what cannot be done."""
         try:
-            with transaction.atomic(using=router.db_for_write(self.model)):
+            with transaction.atomic(using=self._database):
                 if action == CREATE:
                     self.create(data)
                 elif action == UPDATE:
@@ -135,7 +136,7 @@ class Inbound:
 
     def row(self, pk: Any) -> Any:
         """The row ``pk``, locked until it is written; raises ``Refused`` where there is none."""
-        rows = self.model._default_manager.using(router.db_for_write(self.model))
+        rows = self.model._default_manager.using(self._database)
         try:
             return rows.select_related(None).select_for_update().get(pk=pk)
         except (
@@ -145,6 +146,13 @@ class Inbound:
             raise Refused(f"there is no row {pk!r:.100}") from error
 
     def _save(self, instance: Any, data: dict[str, Any]) -> None:
-        relations = values.clean(instance, self._fields_of(self.model), data)
-        instance.save()
+        fields = self._fields_of(self.model)
+        relations = values.clean(instance, fields, data, self._database)
+        instance.save(using=self._database)
         values.write_relations(instance, relations)
+
+    @property
+    def _database(self) -> str:
+        """The alias of the database in which all that a message asks for is done."""
+        alias: str = router.db_for_write(self.model)
+        return alias

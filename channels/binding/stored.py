@@ -4,7 +4,8 @@ Nothing is fetched until it is looked at: the instance begins with its primary k
 other field is a deferred one. So whatever looks at no field costs no query.
 """
 
-from collections.abc import Collection, Iterable
+import weakref
+from collections.abc import Callable, Collection, Iterable
 from functools import cached_property
 from typing import Any
 
@@ -13,7 +14,14 @@ from django.db import models
 __all__ = ["fetch", "looked_at", "stored"]
 
 #: What of an instance's dict is no attribute that a program has set.
-_OWN = {"_state", "_prefetched_objects_cache", "_binding_group_names", "_binding_changed"}
+_OWN = {
+    "_state",
+    "_prefetched_objects_cache",
+    "_binding_group_names",
+    "_binding_changed",
+    "_binding_grown",
+    "refresh_from_db",
+}
 
 
 def stored(
@@ -39,7 +47,7 @@ def stored(
         fetched |= zip(names, row, strict=True)
     fields = [field.attname for field in model._meta.concrete_fields if field.attname in fetched]
     found = model.from_db(using, fields, [fetched[name] for name in fields])
-    vars(found).update(_attributes(instance))
+    vars(found).update(_attributes(instance), refresh_from_db=_refreshing(found, using))
     return found
 
 
@@ -57,7 +65,20 @@ def fetch(instance: models.Model, fields: Iterable[Any]) -> None:
     """Fetch those of ``fields`` that ``instance`` lacks, in one query."""
     names = {field.attname for field in fields} & instance.get_deferred_fields()
     if names:
-        instance.refresh_from_db(fields=sorted(names))
+        instance.refresh_from_db(fields=sorted(names), using=instance._state.db)
+
+
+def _refreshing(instance: models.Model, using: str) -> Callable[..., None]:
+    """``refresh_from_db``, by which deferred fields are fetched as well, from the database that is
+    written: a router may have others read from one that is behind."""
+    reference = weakref.ref(instance)
+
+    def refresh_from_db(**kwargs: Any) -> None:
+        refreshed = reference()
+        assert refreshed is not None
+        type(refreshed).refresh_from_db(refreshed, **{"using": using, **kwargs})
+
+    return refresh_from_db
 
 
 def _attributes(instance: models.Model) -> dict[str, Any]:

@@ -8,12 +8,14 @@ import json
 from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
+from django.core.exceptions import ObjectDoesNotExist
 from django.core.serializers.json import DjangoJSONEncoder
 
 from channels import sessions
 from channels.binding import fields as values
 from channels.binding.base import CREATE, DELETE, UPDATE, Binding
 from channels.binding.fields import Refused
+from channels.generic.base import decorated
 from channels.generic.websockets import WebsocketDemultiplexer
 from channels.message import Message
 
@@ -72,7 +74,7 @@ class WebsocketBinding(Binding):
         if cls.slight_ordering:
             raise ValueError(f"{cls.__name__}.slight_ordering is gone; use strict_ordering")
         if cls.strict_ordering:
-            return sessions.enforce_ordering(handler)
+            return decorated(sessions.enforce_ordering, handler)
         return handler
 
     @classmethod
@@ -105,7 +107,8 @@ class WebsocketBindingWithMembers(WebsocketBinding):
     """Sends members of the instance beside its fields.
 
     The names in ``send_members`` may be dotted, to look into other objects; in the data the dots
-    are ``__``. What can be called is called. A field wins over a member of the same name.
+    are ``__``. What can be called is called, and what lies behind a relation to nothing is None. A
+    field wins over a member of the same name.
     """
 
     model: ClassVar[Any] = None
@@ -127,6 +130,12 @@ _NO_FRAMES = {"websocket.connect", "websocket.disconnect"}
 
 
 def _member(instance: Any, path: Sequence[str]) -> Any:
+    """What a path leads to; None where it leads through a relation to nothing."""
     for name in path:
-        instance = getattr(instance, name)
+        if instance is None:
+            return None
+        try:
+            instance = getattr(instance, name)
+        except ObjectDoesNotExist:  # the other side of a relation of one to one
+            return None
     return instance() if callable(instance) else instance

@@ -8,6 +8,7 @@ closes that socket with 1008 and logs one line. ``invalid_frame`` may do somethi
 import copy
 import json
 import logging
+import math
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, ClassVar, NoReturn
 
@@ -293,12 +294,20 @@ class WebsocketDemultiplexer(JsonWebsocketConsumer):
 
     multiplexer_class: ClassVar[type[WebsocketMultiplexer]] = WebsocketMultiplexer
 
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        for stream, consumer in cls.consumers.items():
+            if isinstance(consumer, type) and issubclass(consumer, WebsocketDemultiplexer):
+                raise ValueError(_nested(consumer, f"is the stream {stream!r} of {cls.__name__}"))
+
     def get_handler(self, message: Message, **kwargs: Any) -> Handler:
         self.strict_ordering = enforces_ordering(type(self))
         return super().get_handler(message, **kwargs)
 
     def dispatch(self, message: Message, **kwargs: Any) -> Any:
         """Call the handler of ``message``; the sessions of all streams are saved after it."""
+        if "multiplexer" in kwargs:
+            raise ValueError(_nested(type(self), "is behind another one"))
         with session_scope(message):
             return super().dispatch(message, **kwargs)
 
@@ -383,6 +392,13 @@ class WebsocketDemultiplexer(JsonWebsocketConsumer):
             message.content, message.reply_channel = own
 
 
+def _nested(inner: type[WebsocketDemultiplexer], where: str) -> str:
+    return (
+        f"{inner.__name__}, a demultiplexer, {where}, but frames name one stream: list its "
+        "consumers, whose streams are 'outer.inner' say, in the outer one"
+    )
+
+
 class _HeldChannel(Channel):
     """A reply channel whose sends wait until it is known whether the socket is accepted."""
 
@@ -425,8 +441,17 @@ def _no_number(name: str) -> NoReturn:
 
 _encoder = DjangoJSONEncoder()
 
-#: Takes no NaN and no infinity, which Python writes and no browser reads (RFC 8259, 6).
-_decoder = json.JSONDecoder(parse_constant=_no_number)
+
+def _number(text: str) -> float:
+    number = float(text)
+    if math.isinf(number):
+        raise ValueError(f"{text[:20]} is more than a number can be")
+    return number
+
+
+#: Takes no NaN and no infinity, which Python writes and no browser reads (RFC 8259, 6), nor what
+#: becomes one.
+_decoder = json.JSONDecoder(parse_constant=_no_number, parse_float=_number)
 
 
 def _frame(text: str | None, bytes: bytes | None, close: Any) -> dict[str, Any]:

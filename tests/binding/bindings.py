@@ -7,6 +7,7 @@ from channels.binding.websockets import WebsocketBinding, WebsocketBindingWithMe
 from channels.generic.websockets import WebsocketDemultiplexer
 from tests.binding.models import (
     Club,
+    Mark,
     Member,
     Named,
     Notice,
@@ -122,11 +123,26 @@ class SheetBinding(RoomBinding):
     fields = "__all__"
 
 
+class MarkBinding(WebsocketBindingWithMembers):
+    model = Mark
+    stream = "marks"
+    fields = "__all__"
+    send_members = ["marked.room", "content_type.model"]
+
+    @classmethod
+    def group_names(cls, instance: Any) -> list[str]:
+        return [f"marks.{instance.marked.room}"] if instance.marked else ["marks"]
+
+    def has_permission(self, user: Any, action: str, pk: Any) -> bool:
+        return True
+
+
 class Demultiplexer(WebsocketDemultiplexer):
     consumers = {
         "posts": PostBinding.consumer,
         "notices": NoticeBinding.consumer,
         "sheets": SheetBinding.consumer,
+        "marks": MarkBinding.consumer,
     }
     groups = ["notices"]
 

@@ -2,6 +2,8 @@
 
 import uuid
 
+from django.contrib.contenttypes.fields import GenericForeignKey
+from django.contrib.contenttypes.models import ContentType
 from django.db import models
 
 
@@ -129,3 +131,11 @@ class Sheet(models.Model):
     file = models.FileField(blank=True)
     owner = models.ForeignKey(Member, models.CASCADE, null=True)
     tags = models.ManyToManyField(Tag, limit_choices_to={"name__startswith": "public"})
+
+
+class Mark(models.Model):
+    """Its groups depend on a row of any model."""
+
+    content_type = models.ForeignKey(ContentType, models.CASCADE, null=True, db_constraint=False)
+    object_id = models.PositiveBigIntegerField(null=True)
+    marked = GenericForeignKey()

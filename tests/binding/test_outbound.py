@@ -11,8 +11,9 @@ from django.db.models import F, Value
 from django.db.models.signals import post_save
 from django.test.utils import CaptureQueriesContext
 
+from channels.binding import fields as values
 from channels.binding.base import BindingMetaclass, sending_at_once
-from channels.binding.websockets import WebsocketBinding
+from channels.binding.websockets import WebsocketBinding, WebsocketBindingWithMembers
 from tests.binding.bindings import PostBinding
 from tests.binding.models import (
     Circle,
@@ -325,6 +326,28 @@ def test_members_are_told_beside_the_fields(listening):
     assert payload["data"] == {"text": "abc", "text__upper": "ABC", "_meta__label": "bound.Notice"}
 
 
+def test_a_member_behind_a_relation_to_nothing_is_none(listening):
+    class PlaceWithMenuBinding(WebsocketBindingWithMembers):
+        model = Place
+        stream = "menus"
+        fields = ["room"]
+        send_members = ["restaurant.menu.upper"]
+
+        @classmethod
+        def group_names(cls, instance):
+            return ["menus"]
+
+    try:
+        menus = listening("menus")
+        Place.objects.create(room="a")
+        Restaurant.objects.create(room="a")
+        data = [payload["data"]["restaurant__menu__upper"] for _, _, payload in menus.hears()]
+        assert data == [None, "SOUP"]
+    finally:
+        PlaceWithMenuBinding.unregister()
+        BindingMetaclass.binding_classes.remove(PlaceWithMenuBinding)
+
+
 # Relations to many
 
 
@@ -388,6 +411,14 @@ def test_a_primary_key_that_is_made_beforehand(listening):
     assert both.actions() == [("TicketBinding.a", "delete"), ("TicketBinding.b", "create")]
 
 
+def test_a_primary_key_with_a_default_may_be_that_of_a_row(listening):
+    both = listening("TicketBinding.a", "TicketBinding.b")
+    ticket = Ticket.objects.create(room="a")
+    both.hears()
+    Ticket(pk=ticket.pk, room="b").save(force_update=True)
+    assert both.actions() == [("TicketBinding.a", "delete"), ("TicketBinding.b", "create")]
+
+
 def test_a_primary_key_that_programs_choose(listening):
     both = listening("NamedBinding.a", "NamedBinding.b")
     Named(name="x", room="a").save()
@@ -428,6 +459,18 @@ def test_a_child_is_bound_as_its_parent(listening):
     assert both.actions() == [("PlaceBinding.b", "delete")]
 
 
+def test_a_row_that_a_child_is_added_to_is_changed_not_created(listening):
+    both = listening("PlaceBinding.a", "PlaceBinding.b")
+    place = Place.objects.create(room="a")
+    both.hears()
+    restaurant = Restaurant(place_ptr=place, room="b")
+    restaurant.save()
+    assert both.actions() == [("PlaceBinding.a", "delete"), ("PlaceBinding.b", "create")]
+    assert not [name for name in vars(restaurant) if name.startswith("_binding")]
+    Restaurant(place_ptr_id=place.pk + 1, room="b").save()
+    assert both.actions() == [("PlaceBinding.b", "create")]
+
+
 def test_a_proxy_is_bound_as_its_model(listening):
     a = listening("PlaceBinding.a")
     place = ProxyPlace.objects.create(room="a")
@@ -451,6 +494,14 @@ def test_a_save_whose_groups_do_not_depend_on_the_instance_costs_no_query_more(l
     assert [action for _, action in heard.actions()] == [
         *("create", "update", "delete", "create", "update"),
     ]
+
+
+def test_the_fields_of_a_binding_are_found_once(listening, monkeypatch):
+    a = listening("posts.a")
+    post = Post.objects.create(room="a", title="one")
+    monkeypatch.setattr(values, "bound_fields", None)
+    post.save()
+    assert a.actions() == [("posts.a", "create"), ("posts.a", "update")]
 
 
 def test_a_save_whose_groups_depend_on_the_instance_costs_one(listening):

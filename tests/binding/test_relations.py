@@ -1,8 +1,11 @@
 """Tests of relations to many: from which side, of which model, and by how many bindings."""
 
 import pytest
+from django.contrib.contenttypes.models import ContentType
 
-from tests.binding.models import Card, Club, Coin, Member, Tag, Venue
+from tests.binding.bindings import Demultiplexer
+from tests.binding.models import Card, Club, Coin, Mark, Member, Place, Post, Tag, Venue
+from tests.generic.sockets import Socket
 
 
 @pytest.fixture
@@ -98,3 +101,39 @@ def test_a_childs_relation_may_be_changed_as_its_parents(listening, red, change)
     change(Venue.objects.get(pk=club.pk), red)
     change(other, red)
     assert [(action, payload["pk"]) for _, action, payload in jazz.hears()] == [("update", club.pk)]
+
+
+# Relations to rows of any model
+
+
+def test_groups_may_depend_on_a_row_of_any_model(listening):
+    groups = listening("marks", "marks.a", "marks.b")
+    place, post = Place.objects.create(room="a"), Post.objects.create(room="b", title="one")
+    mark = Mark.objects.create(marked=place)
+    ((group, action, payload),) = groups.hears()
+    content_type = ContentType.objects.get_for_model(Place)
+    assert (group, action) == ("marks.a", "create")
+    assert payload["data"] == {
+        "content_type": content_type.pk,
+        "object_id": place.pk,
+        "marked__room": "a",
+        "content_type__model": "place",
+    }
+    mark.marked = post
+    mark.save()
+    assert groups.actions() == [("marks.a", "delete"), ("marks.b", "create")]
+    mark.marked = None
+    mark.save()
+    (group, action, payload), left = groups.hears()
+    assert (left[:2], group, action) == (("marks.b", "delete"), "marks", "create")
+    assert set(payload["data"].values()) == {None}
+
+
+def test_a_client_writes_the_fields_of_such_a_relation_and_not_itself():
+    place = Place.objects.create(room="a")
+    mark = Mark.objects.create()
+    content_type = ContentType.objects.get_for_model(Place)
+    data = {"content_type": content_type.pk, "object_id": place.pk, "marked": "anything"}
+    payload = {"action": "update", "pk": mark.pk, "data": data}
+    Socket(Demultiplexer).says({"stream": "marks", "payload": payload})
+    assert Mark.objects.get().marked == place

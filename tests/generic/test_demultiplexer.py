@@ -95,6 +95,8 @@ BAD_FRAMES = {
     "payload that is no object": {"stream": "echo", "payload": "text"},
     "payload that is a list": {"stream": "echo", "payload": [1]},
     "no payload at all": {"stream": "echo", "payload": None},
+    "no number": {"stream": "echo", "payload": {"n": float("nan")}},
+    "no finite number": {"stream": "echo", "payload": {"n": float("inf")}},
 }
 
 
@@ -114,6 +116,36 @@ def test_a_demultiplexer_may_answer_bad_frames_itself():
 
     answers = Socket(Forgiving).says({"stream": "unknown", "payload": {}})
     assert payloads(answers) == [("errors", {"error": "there is no stream 'unknown'"})]
+
+
+def test_a_number_that_is_too_great_closes_its_socket(caplog):
+    frame = '{"stream": "echo", "payload": {"n": 1e999}}'
+    assert Socket(Demultiplexer).does("receive", text=frame) == [{"close": 1008}]
+    assert "1e999 is more than a number can be" in caplog.text
+
+
+# Nesting
+
+
+def test_a_demultiplexer_as_a_stream_is_refused_as_it_is_defined():
+    with pytest.raises(ValueError, match="Demultiplexer, a demultiplexer, is the stream 'inner'"):
+
+        class Outer(WebsocketDemultiplexer):
+            consumers = {"inner": Demultiplexer}
+
+    with pytest.raises(ValueError, match="is the stream 'inner' of WebsocketDemultiplexer"):
+        WebsocketDemultiplexer.as_route(attrs={"consumers": {"inner": Demultiplexer}})
+
+
+def test_a_demultiplexer_that_is_hidden_behind_another_one_is_refused(caplog):
+    def function(message, **kwargs):
+        Demultiplexer(message, **kwargs)
+
+    class Outer(WebsocketDemultiplexer):
+        consumers = {"inner": function}
+
+    Socket(Outer).says({"stream": "inner", "payload": {}})
+    assert "Demultiplexer, a demultiplexer, is behind another one" in caplog.text
 
 
 # Denying

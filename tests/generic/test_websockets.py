@@ -112,7 +112,7 @@ def test_frames_come_and_go_as_text_or_bytes(frame):
     assert Socket(Echo).does("receive", **frame) == [frame]
 
 
-@pytest.mark.parametrize("text", ["NaN", '{"a": [-Infinity]}', ""])
+@pytest.mark.parametrize("text", ["NaN", '{"a": [-Infinity]}', "1e999", '{"a": -1e400}', ""])
 def test_what_browsers_do_not_take_for_json_is_none(text, caplog):
     class Echoes(JsonWebsocketConsumer):
         def receive(self, content, **kwargs):
