@@ -11,6 +11,7 @@ class FrameReader:
         max_frame: int,
         max_message: int,
         max_fragments: int,
+        deflate: bool,
         text: Callable[[str], Any],
         binary: Callable[[bytes], Any],
         ping: Callable[[bytes], Any],

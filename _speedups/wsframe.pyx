@@ -5,7 +5,12 @@
 A reader is fed bytes in pieces of any size. Space is made for bytes that came, never for bytes that
 a header announces. A message that arrives whole, in one frame, is unmasked straight into its
 object; any other one is collected, and its text checked as it comes.
+
+Messages that are compressed (RFC 7692) are inflated as they come, each by itself, and never to more
+than a message may have.
 """
+
+import zlib
 
 from cpython.bytearray cimport PyByteArray_AS_STRING, PyByteArray_GET_SIZE, PyByteArray_Resize
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
@@ -28,6 +33,11 @@ cdef enum:
     LONGEST_HEADER = 14
     # Bytes of payload that a control frame may have.
     CONTROL = 125
+    # The bit of a first frame that says that its message is compressed (RFC 7692, section 6).
+    RSV1 = 0x40
+
+# What a compressor has left away at the end of a message (RFC 7692, section 7.2.2).
+cdef bytes FLUSHED = b"\x00\x00\xff\xff"
 
 
 cdef inline void unmask(
@@ -50,6 +60,7 @@ cdef inline void unmask(
 cdef class FrameReader:
     """The reader of one connection; see ``wsframe.pyi`` for its arguments.
 
+    ``deflate``: whether messages may be compressed, without context from one to the next.
     ``text``, ``binary`` and the others make the events that ``feed`` returns; ``close`` gets the
     payload of a close frame. Nothing is read after that frame, nor after a failure.
     """
@@ -60,7 +71,7 @@ cdef class FrameReader:
     cdef unsigned char _header[LONGEST_HEADER]
     cdef unsigned char _header_size
     # The frame whose payload is being read, and eight bytes of its mask from where that stands.
-    cdef bint _in_frame, _fin, _ended
+    cdef bint _in_frame, _fin, _ended, _deflate
     cdef unsigned char _opcode
     cdef unsigned char _mask[8]
     cdef uint64_t _missing
@@ -69,11 +80,23 @@ cdef class FrameReader:
     cdef unsigned char _message
     cdef uint64_t _fragments, _announced
     cdef bytearray _content
+    cdef object _inflater
     cdef Utf8 _utf8
 
     def __init__(
-        self, max_frame, max_message, max_fragments, text, binary, ping, pong, close, failure
+        self,
+        max_frame,
+        max_message,
+        max_fragments,
+        deflate,
+        text,
+        binary,
+        ping,
+        pong,
+        close,
+        failure,
     ):
+        self._deflate = deflate
         self._max_frame, self._max_message = max_frame, max_message
         self._max_fragments = max_fragments
         self._text, self._binary, self._ping, self._pong = text, binary, ping, pong
@@ -126,7 +149,7 @@ cdef class FrameReader:
         """Refuse what the first two bytes say; false then."""
         cdef unsigned char opcode = self._header[0] & 0x0F
         cdef bint fin = self._header[0] & 0x80
-        if self._header[0] & 0x70:
+        if self._header[0] & 0x70 and not self._is_compressed(opcode):
             return self._fail(events, 1002, "reserved bits are set")
         if not self._header[1] & 0x80:
             return self._fail(events, 1002, "a client must mask its frames")
@@ -142,6 +165,10 @@ cdef class FrameReader:
         elif opcode != CONTINUATION and self._message:
             return self._fail(events, 1002, "a message within a message")
         return True
+
+    cdef bint _is_compressed(self, unsigned char opcode) noexcept:
+        """Whether the reserved bits are those of a compressed message's first frame."""
+        return self._deflate and self._header[0] & 0x70 == RSV1 and opcode in (TEXT, BINARY)
 
     cdef bint _begin_frame(self, unsigned char size, list events) except -1:
         """Begin the frame of a header that is whole; false where it is refused."""
@@ -171,6 +198,8 @@ cdef class FrameReader:
             self._message = self._opcode
             self._fragments = self._announced = 0
             self._utf8.missing = 0
+            if self._header[0] & RSV1:
+                self._inflater = zlib.decompressobj(-zlib.MAX_WBITS)
         self._fragments += 1
         self._announced += length
         if length > self._max_frame:
@@ -193,15 +222,20 @@ cdef class FrameReader:
             if self._control is None:
                 self._control = bytearray()
             self._append(self._control, at[0], size)
+        elif self._inflater is not None:
+            if not self._inflate(self._unmasked(at[0], size), events):
+                return 0
         elif self._fin and self._fragments == 1 and <uint64_t>size == self._missing and (
             self._content is None
         ):
-            return self._whole_message(at, size, events)
+            self._whole_message(self._unmasked(at[0], size), events)
+            at[0] += size
+            return 0
         elif size:
             if self._content is None:
                 self._content = bytearray()
             self._append(self._content, at[0], size)
-            if self._message == TEXT and not self._check_text(size, events):
+            if not self._check_text(size, events):
                 return 0
         self._turn_mask(size)
         self._missing -= size
@@ -218,12 +252,32 @@ cdef class FrameReader:
         unmask(<unsigned char*>PyByteArray_AS_STRING(buffer) + before, at, size, self._mask)
         return 0
 
+    cdef bytes _unmasked(self, const unsigned char* at, Py_ssize_t size):
+        content = PyBytes_FromStringAndSize(NULL, size)
+        unmask(<unsigned char*>PyBytes_AS_STRING(content), at, size, self._mask)
+        return content
+
+    cdef bint _inflate(self, bytes data, list events) except -1:
+        """Add what compressed ``data`` holds to the content; false where it is refused."""
+        cdef uint64_t room
+        if self._content is None:
+            self._content = bytearray()
+        room = self._max_message - PyByteArray_GET_SIZE(self._content)
+        try:
+            inflated = self._inflater.decompress(data, room + 1)
+        except zlib.error:
+            return self._fail(events, 1007, "compressed data must be that of deflate")
+        if len(inflated) > room:
+            return self._fail(events, 1009, f"a message may have {self._max_message} bytes")
+        self._content += inflated
+        return self._check_text(len(inflated), events)
+
     cdef bint _check_text(self, Py_ssize_t size, list events) except -1:
-        """Check the latest ``size`` bytes of the content; false where they are no text."""
+        """Check the latest ``size`` bytes of the content; false where they should be text."""
         cdef const unsigned char* end = <const unsigned char*>(
             PyByteArray_AS_STRING(self._content) + PyByteArray_GET_SIZE(self._content)
         )
-        if is_utf8(&self._utf8, end - size, size):
+        if self._message != TEXT or is_utf8(&self._utf8, end - size, size):
             return True
         return self._fail(events, 1007, "text must be UTF-8")
 
@@ -236,16 +290,11 @@ cdef class FrameReader:
                 turned[index] = self._mask[(index + size) & 3]
             memcpy(self._mask, turned, 8)
 
-    cdef int _whole_message(
-        self, const unsigned char** at, Py_ssize_t size, list events
-    ) except -1:
+    cdef int _whole_message(self, bytes content, list events) except -1:
         """A message of one frame that is all there."""
-        content = PyBytes_FromStringAndSize(NULL, size)
-        unmask(<unsigned char*>PyBytes_AS_STRING(content), at[0], size, self._mask)
-        at[0] += size
         self._in_frame = False
         if self._message == TEXT:
-            self._deliver_text(PyBytes_AS_STRING(content), size, events)
+            self._deliver_text(PyBytes_AS_STRING(content), PyBytes_GET_SIZE(content), events)
         else:
             events.append(self._binary(content))
         self._message = 0
@@ -280,7 +329,12 @@ cdef class FrameReader:
         return 0
 
     cdef int _deliver_message(self, list events) except -1:
-        cdef bytearray content = bytearray() if self._content is None else self._content
+        cdef bytearray content
+        if self._inflater is not None:
+            if not self._inflate(FLUSHED, events):
+                return 0
+            self._inflater = None
+        content = bytearray() if self._content is None else self._content
         kind, self._content, self._message = self._message, None, 0
         if kind == TEXT:
             self._deliver_text(PyByteArray_AS_STRING(content), PyByteArray_GET_SIZE(content), events)
@@ -298,4 +352,4 @@ cdef class FrameReader:
 
     cdef void _stop(self) noexcept:
         self._ended = True
-        self._content = self._control = None
+        self._content = self._control = self._inflater = None

@@ -168,7 +168,7 @@ class CommandLineInterface:
             raise _Failure("; ".join(f"{conflict}. {conflict.remedy}" for conflict in conflicts))
 
     def _make_server(self, layer: Any, options: argparse.Namespace) -> Server:
-        values = {name: getattr(options, name) for name in _LIMITS}
+        values = {name: getattr(options, name) for name in (*_LIMITS, "websocket_compression")}
         if options.proxy_headers:
             values |= {
                 "proxy_forwarded_address_header": "X-Forwarded-For",
@@ -366,6 +366,13 @@ def _add_application(group: argparse._ArgumentGroup) -> None:
         dest="ws_protocols",
         metavar="NAME",
         help="WebSocket sub-protocols that are spoken",
+    )
+    group.add_argument(
+        "--ws-compression",
+        "--websocket-compression",
+        action="store_true",
+        dest="websocket_compression",
+        help="compress the messages of WebSockets whose client offers it (permessage-deflate)",
     )
     group.add_argument(
         "--force-sync",

@@ -117,6 +117,9 @@ class Options:
     #: Sub-protocols that the server speaks; the first one offered that is in here is chosen.
     ws_protocols: tuple[str, ...] = ()
 
+    #: Whether messages of WebSockets are compressed where the client offers it (RFC 7692).
+    websocket_compression: bool = False
+
     #: Seconds after which any WebSocket is closed; None: no limit. ``daphne.server`` fills in the
     #: layer's ``group_expiry`` by default, since memberships end then.
     websocket_timeout: float | None = 86400.0

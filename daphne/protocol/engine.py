@@ -44,7 +44,7 @@ if not _speedups.is_available("wsframe"):
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How much a client may send at once."""
+    """What a client may send, and how much at once."""
 
     #: Bytes of payload in one frame.
     frame: int
@@ -52,6 +52,9 @@ class Limits:
     message: int
     #: Frames in one message.
     fragments: int
+    #: Whether messages may be compressed, each by itself (RFC 7692, client_no_context_takeover).
+    #: The limit of a message is that of what it inflates to, too.
+    deflate: bool = False
 
 
 @dataclass(slots=True)
@@ -104,8 +107,9 @@ Event = Text | Binary | Ping | Pong | Closed | Failure
 class Engine(Protocol):
     """The reader of one connection's frames.
 
-    Codes of ``Failure`` are 1002 for a broken rule of RFC 6455, 1007 for text that is not UTF-8,
-    1008 for too many fragments and 1009 for too many bytes, found before space is made for them.
+    Codes of ``Failure`` are 1002 for a broken rule of RFC 6455, 1007 for text that is not UTF-8 and
+    for data that cannot be inflated, 1008 for too many fragments and 1009 for too many bytes, found
+    before space is made for them.
     """
 
     __slots__ = ()

@@ -13,6 +13,7 @@ from importlib import import_module
 from typing import Any
 
 from autobahn.twisted.websocket import WebSocketServerFactory, WebSocketServerProtocol
+from autobahn.websocket.compress import PerMessageDeflateOfferAccept
 
 from daphne.protocol.engine import (
     Binary,
@@ -39,8 +40,9 @@ _SMALL = 1024
 
 _REQUEST = (
     b"GET / HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-    b"Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nSec-WebSocket-Version: 13\r\n\r\n"
+    b"Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nSec-WebSocket-Version: 13\r\n"
 )
+_OFFER = b"Sec-WebSocket-Extensions: permessage-deflate\r\n"
 
 # Its type hints do not export it.
 _new_masker: Any = import_module("autobahn.websocket.xormasker").create_xor_masker
@@ -105,6 +107,7 @@ class _Reader(WebSocketServerProtocol):
         self.content: bytes | bytearray = b""
         self.frames = 0
         self.announced = 0
+        self.message_data_total_length = 0  # Autobahn counts on it while it inflates
 
     def onMessageFrameBegin(self, length: int) -> None:
         """A frame's header was read: the place to refuse it."""
@@ -188,6 +191,12 @@ def _unmask(payload: bytes, mask: bytes, start: int) -> bytes:
     return (int.from_bytes(payload, "little") ^ key).to_bytes(size, "little")
 
 
+def _accept_deflate(offers: list[Any]) -> Any:
+    """Accept what ``_OFFER`` offers; only its part for the client's messages is made use of."""
+    accept: Any = PerMessageDeflateOfferAccept
+    return accept(offers[0], request_no_context_takeover=True)
+
+
 def _make_factory() -> Any:
     # The reactor is named so that Autobahn does not import the global one; it is never used.
     new_factory: Any = WebSocketServerFactory
@@ -201,6 +210,7 @@ def _make_factory() -> Any:
         closeHandshakeTimeout=0,
         autoPingInterval=0,
         utf8validateIncoming=False,
+        perMessageCompressionAccept=_accept_deflate,
         tcpNoDelay=False,
     )
     # Autobahn copies the factory's options to each protocol and renders them for its log, which
@@ -226,7 +236,9 @@ class AutobahnEngine(Engine):
         reader.limits = limits
         reader.events = []
         reader.makeConnection(_NOWHERE)
-        reader.read(_REQUEST)
+        reader.read(_REQUEST + (_OFFER if limits.deflate else b"") + b"\r\n")
+        for extension in reader.websocket_extensions_in_use:
+            extension.max_message_size = limits.message
         self._reader = reader
 
     def feed(self, data: bytes) -> list[Event]:

@@ -18,4 +18,6 @@ __all__ = ["make_engine"]
 def make_engine(limits: Limits) -> Engine:
     """An engine for one connection whose handshake is done."""
     sizes = limits.frame, limits.message, limits.fragments
-    return wsframe.FrameReader(*sizes, Text, Binary, Ping, Pong, read_close, Failure)
+    return wsframe.FrameReader(
+        *sizes, limits.deflate, Text, Binary, Ping, Pong, read_close, Failure
+    )

@@ -23,6 +23,9 @@ class Opcode(IntEnum):
 
 _FIN = 0x80
 
+#: Says that the message is compressed (RFC 7692, section 6).
+_RSV1 = 0x40
+
 #: Payloads up to this length carry it in the second byte of the header.
 _SHORT = 125
 
@@ -33,17 +36,20 @@ _MEDIUM = 0xFFFF
 _MAX_REASON = _SHORT - 2
 
 
-def build_frame(opcode: int, payload: bytes) -> bytes:
+def build_frame(opcode: int, payload: bytes, compressed: bool = False) -> bytes:
     """The bytes of one final, unmasked frame.
 
-    The caller keeps payloads of control frames within 125 bytes.
+    The caller keeps payloads of control frames within 125 bytes. ``compressed`` says that the
+    payload is that of ``daphne.protocol.deflate``.
     """
-    length = len(payload)
+    first, length = _FIN | opcode, len(payload)
+    if compressed:
+        first |= _RSV1
     if length <= _SHORT:
-        return bytes((_FIN | opcode, length)) + payload
+        return bytes((first, length)) + payload
     if length <= _MEDIUM:
-        return struct.pack("!BBH", _FIN | opcode, 126, length) + payload
-    return struct.pack("!BBQ", _FIN | opcode, 127, length) + payload
+        return struct.pack("!BBH", first, 126, length) + payload
+    return struct.pack("!BBQ", first, 127, length) + payload
 
 
 def build_close_frame(code: int | None, reason: str = "") -> bytes:

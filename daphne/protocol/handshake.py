@@ -12,9 +12,14 @@ import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
+from importlib import import_module
+from typing import TYPE_CHECKING
 
 from daphne.protocol.head import Head
 from daphne.protocol.status import server_header, status_line
+
+if TYPE_CHECKING:
+    from daphne.protocol.deflate import Deflate
 
 __all__ = [
     "Handshake",
@@ -49,6 +54,8 @@ class Handshake:
     key: bytes
     #: The sub-protocol chosen, None if the client offered none of the server's.
     protocol: str | None
+    #: How messages are compressed (``daphne.protocol.deflate``), None where they are not.
+    deflate: "Deflate | None" = None
 
 
 class HandshakeError(Exception):
@@ -66,10 +73,10 @@ class HandshakeError(Exception):
         self.headers = headers
 
 
-def check_handshake(head: Head, protocols: Collection[str]) -> Handshake:
+def check_handshake(head: Head, protocols: Collection[str], compression: bool = False) -> Handshake:
     """Check the request and choose the first protocol offered that is in ``protocols``.
 
-    Raises ``HandshakeError``.
+    ``compression``: whether an offer to compress messages is accepted. Raises ``HandshakeError``.
     """
     if head.method != "GET":
         raise HandshakeError("a handshake uses GET", 405, [(b"Allow", b"GET")])
@@ -82,7 +89,14 @@ def check_handshake(head: Head, protocols: Collection[str]) -> Handshake:
     _check_version(head)
     if len(head.get_all(b"origin")) > 1:
         raise HandshakeError("the header Origin stands twice")
-    return Handshake(_check_key(head), _choose_protocol(head, protocols))
+    deflate = _negotiate(head) if compression else None
+    return Handshake(_check_key(head), _choose_protocol(head, protocols), deflate)
+
+
+def _negotiate(head: Head) -> "Deflate | None":
+    # Loaded when first needed: it takes Autobahn.
+    agreed: Deflate | None = import_module("daphne.protocol.deflate").negotiate(head)
+    return agreed
 
 
 def _items(head: Head, name: bytes) -> list[bytes]:
@@ -142,4 +156,6 @@ def build_acceptance(handshake: Handshake, server_name: str) -> bytes:
     ]
     if handshake.protocol is not None:
         lines.append(b"Sec-WebSocket-Protocol: %b\r\n" % handshake.protocol.encode("ascii"))
+    if handshake.deflate is not None:
+        lines.append(b"Sec-WebSocket-Extensions: %b\r\n" % handshake.deflate.header())
     return b"".join([*lines, b"\r\n"])

@@ -22,7 +22,7 @@ value of a wrong type is logged and ignored.
 
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, NamedTuple
 
@@ -58,7 +58,7 @@ class Meaning(NamedTuple):
     verdict: Verdict
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Reply:
     """A Send/Close/Accept message, ready to be carried out."""
 
@@ -68,6 +68,11 @@ class Reply:
     close: int | None
     #: What it does to a socket in its handshake.
     verdict: Verdict
+    #: What is in the frame.
+    opcode: int = Opcode.TEXT
+    payload: bytes = b""
+    #: The frames with the same in a compressed form, by the size of its window.
+    compressed: dict[int, Write] = field(default_factory=dict)
 
 
 def read_reply(message: Mapping[str, Any], shared: dict[Any, Any]) -> Reply | None:
@@ -92,7 +97,13 @@ def _read_or_log(message: Mapping[str, Any]) -> Reply | None:
 
 def _read(message: Mapping[str, Any]) -> Reply:
     data, close, verdict = read_meaning(message)
-    return Reply(None if data is None else Write(_build(data)), close, verdict)
+    if data is None:
+        return Reply(None, close, verdict)
+    if isinstance(data, bytes):
+        opcode, payload = Opcode.BINARY, data
+    else:
+        opcode, payload = Opcode.TEXT, _utf8(data)
+    return Reply(Write(build_frame(opcode, payload)), close, verdict, opcode, payload)
 
 
 def read_meaning(message: Mapping[str, Any]) -> Meaning:
@@ -103,11 +114,9 @@ def read_meaning(message: Mapping[str, Any]) -> Meaning:
     return Meaning(data, close, _judge(checked["accept"], bool(data), close is not None))
 
 
-def _build(data: str | bytes) -> bytes:
-    if isinstance(data, bytes):
-        return build_frame(Opcode.BINARY, data)
+def _utf8(text: str) -> bytes:
     try:
-        return build_frame(Opcode.TEXT, data.encode())
+        return text.encode()
     except UnicodeEncodeError as error:
         raise InvalidMessage(
             f"the key 'text' is not a valid string: {error}; remove lone surrogates"

@@ -34,7 +34,7 @@ import logging
 import secrets
 from collections.abc import Mapping, Sequence
 from enum import IntEnum
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from channels.exceptions import ChannelFull, LayerUnavailable, MessageTooLarge
 from channels.spec import websocket_connect
@@ -68,6 +68,9 @@ from daphne.protocol.operations import (
     Write,
 )
 from daphne.protocol.replies import Reply, Verdict, read_reply
+
+if TYPE_CHECKING:
+    from daphne.protocol.deflate import Deflate
 
 __all__ = ["WebSocketCore"]
 
@@ -104,6 +107,7 @@ class WebSocketCore(Core):
     __slots__ = (
         "_blocked",
         "_client",
+        "_deflate",
         "_early",
         "_engine",
         "_handshake",
@@ -130,6 +134,7 @@ class WebSocketCore(Core):
         self._local = secrets.token_hex(_LOCAL_BYTES)
         self._stream = MessageStream(self.emit, context.reply_prefix + self._local, head.path)
         self._handshake: Handshake | None = None
+        self._deflate: Deflate | None = None
         self._engine: Engine | None = None
         self._early = b""
         #: Whether the handshake was accepted.
@@ -155,7 +160,9 @@ class WebSocketCore(Core):
             return
         self._head = None
         try:
-            self._handshake = check_handshake(head, options.ws_protocols)
+            self._handshake = check_handshake(
+                head, options.ws_protocols, options.websocket_compression
+            )
         except HandshakeError as error:
             self._state = State.ENDED
             self._refuse(error.status, f"WebSocket handshake: {error.reason}.", error.headers)
@@ -182,12 +189,14 @@ class WebSocketCore(Core):
         self._state = State.OPEN
         self._opened = True
         self._handshake = None
+        self._deflate = handshake.deflate
         self.emit(Write(build_acceptance(handshake, options.server_name)))
         self._engine = load_engine()(
             Limits(
                 frame=options.websocket_max_frame,
                 message=options.websocket_max_message,
                 fragments=options.websocket_max_fragments,
+                deflate=self._deflate is not None,
             )
         )
         self.emit(Timer("connect", None))
@@ -292,8 +301,9 @@ class WebSocketCore(Core):
                 self._reject(403, "The application refused this WebSocket.")
 
     def _send(self, reply: Reply) -> None:
-        if reply.write is not None:
-            self._write(reply.write)
+        write = reply.write if self._deflate is None else self._deflate.write_of(reply)
+        if write is not None:
+            self._write(write)
         if reply.close is not None:
             self._close(reply.close)
 

@@ -109,6 +109,8 @@ def test_where_to_listen(arguments, args, endpoints):
         (["--root-path", "/a_b"], {"root_path": "/a_b"}),
         (["--root_path=/a_b"], {"root_path": "/a_b"}),
         (["--force-sync"], {"force_sync": True}),
+        (["--ws-compression"], {"websocket_compression": True}),
+        (["--websocket_compression"], {"websocket_compression": True}),
         (["--websocket_timeout", "-1"], {"websocket_timeout": -1}),
         (["--websocket-timeout", "60"], {"websocket_timeout": 60}),
         (["--websocket_connect_timeout", "7"], {"websocket_connect_timeout": 7}),

@@ -85,6 +85,18 @@ def test_text_and_bytes_come_back(sockets):
         assert socket.recv(10) == data
 
 
+@pytest.mark.parametrize("on", [False, True])
+def test_messages_are_compressed_where_that_is_on(sockets, on):
+    # This client offers it.
+    socket = sockets(options={"websocket_compression": on}).open()
+    assert [extension.name for extension in socket.protocol.extensions] == (
+        ["permessage-deflate"] if on else []
+    )
+    for data in ("hello", "", "ä" * 10_000, b"bytes" * 20, b"", b"\x00" * 70_000):
+        socket.send(data)
+        assert socket.recv(10) == data
+
+
 def test_the_connect_message_is_what_the_specification_says(sockets):
     one = sockets(options={"root_path": "/mounted"})
     one.open("/caf%C3%A9?a=%20b", additional_headers=[("X-Two", "1"), ("X-Two", "2")])

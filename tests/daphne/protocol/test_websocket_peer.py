@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from websockets.client import ClientProtocol
+from websockets.extensions import ClientExtensionFactory
 from websockets.frames import Frame, Opcode
 from websockets.protocol import OPEN
 from websockets.typing import Subprotocol
@@ -19,11 +20,20 @@ from tests.daphne.protocol.socket_driver import Driver, make_head
 class Peer:
     """A ``websockets`` client connected to a core; the bytes are cut at random."""
 
-    def __init__(self, seed: int = 0, offers: list[str] | None = None, **options: Any) -> None:
+    def __init__(
+        self,
+        seed: int = 0,
+        offers: list[str] | None = None,
+        extensions: list[ClientExtensionFactory] | None = None,
+        **options: Any,
+    ) -> None:
         self._random = random.Random(seed)
         names = [Subprotocol(name) for name in offers] if offers else None
         self.client = ClientProtocol(
-            parse_uri("ws://example.com/chat/?room=1"), subprotocols=names, max_size=None
+            parse_uri("ws://example.com/chat/?room=1"),
+            extensions=extensions,
+            subprotocols=names,
+            max_size=None,
         )
         request = self.client.connect()
         self.client.send_request(request)
