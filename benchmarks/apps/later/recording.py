@@ -1,12 +1,16 @@
 """What a task does when it is run: write down when that was, and how late."""
 
+import functools
 import os
 import time
 
-_file = os.open("recorded", os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+
+@functools.cache
+def _file() -> int:
+    return os.open("recorded", os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
 
 
 def record(due: float) -> None:
     """One line, in one write."""
     now = time.time()
-    os.write(_file, f"{now} {now - due}\n".encode())
+    os.write(_file(), f"{now} {now - due}\n".encode())
