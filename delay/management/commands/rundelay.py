@@ -52,6 +52,7 @@ class Command(BaseCommand):
         worker = Worker(
             layer, database_sleep_duration=options["sleep"], n_threads=options["threads"]
         )
-        logger.info("Listening on channel asgi.delay of channel layer %s", layer)
-        worker.run()
+        with worker.signals_taken_over():
+            logger.info("Listening on channel asgi.delay of channel layer %s", layer)
+            worker.run()
         logger.info("The delay server has stopped.")
