@@ -37,8 +37,8 @@ class Site:
         self._layer = RedisChannelLayer(hosts=[server.address])
         self._project = Project(folder, SETTINGS.format(address=server.address))
         self._project.write("asgi.py", ASGI)
-        daphne = self._project.run("-m", "daphne", "-p", "0", "asgi:channel_layer")
-        self.port = listening_port(daphne)
+        self.daphne = self._project.run("-m", "daphne", "-p", "0", "asgi:channel_layer")
+        self.port = listening_port(self.daphne)
 
     @property
     def url(self) -> str:

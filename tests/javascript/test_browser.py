@@ -1,6 +1,7 @@
 """The bridge in a real browser, where it differs from Node: events, workers, pages; and Daphne."""
 
 import re
+import signal
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,8 @@ from channels.generic.websockets import (
     WebsocketDemultiplexer,
 )
 from channels.routing import route_class
-from tests.pages import BRIDGE_URL, page_routes, run_script, wait_for_console
+from tests.pages import BRIDGE_URL, console, page_routes, run_script, wait_for_console
+from tests.waiting import wait_until
 
 pytestmark = [
     pytest.mark.needs("chromium", "chromedriver", "redis-server"),
@@ -164,6 +166,30 @@ def test_the_consumer_of_the_readme_answers_heartbeats(page):
 
     answer = ["heartbeat", {"heartbeat": 5}]
     wait_for_console(page, [["connecting"], ["connected"], answer])
+
+
+def test_a_page_leaves_a_connection_over_which_nothing_comes(page, site):
+    # Given a page with a heartbeat, and a Daphne that stands still: no connection is closed
+    run_script(
+        page,
+        """
+        const bridge = new channels.WebSocketBridge({
+          minReconnectionDelay: 10, connectionTimeout: 60000,
+          heartbeat: { interval: 100, timeout: 2000 },
+        });
+        bridge.onstatus = ({ state, code }) => console.log(state, code);
+        bridge.connect("/streams/");
+        """,
+    )
+    wait_until(lambda: console(page)[-1:] == [["connected", None]], timeout=20)
+    site.daphne.signal(signal.SIGSTOP)
+    try:
+        wait_until(lambda: console(page)[-1] == ["reconnecting", 1006], timeout=20)
+    finally:
+        site.daphne.signal(signal.SIGCONT)
+
+    # Then it is back once Daphne is
+    wait_until(lambda: console(page)[-1] == ["connected", None], timeout=20)
 
 
 def test_what_else_is_called_channels_stays(page):
