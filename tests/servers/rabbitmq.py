@@ -12,7 +12,7 @@ import signal
 import socket
 import subprocess
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from urllib.parse import quote
 
@@ -30,18 +30,26 @@ START = 60.0
 
 
 class Broker:
-    """One node; ``start`` and ``stop`` may be called again and again."""
+    """One node; ``start`` and ``stop`` may be called again and again.
 
-    def __init__(self) -> None:
+    ``lines`` are added to its configuration. Of a ``cluster``, which is another node that runs, it
+    becomes a part when it is first started, and needs that one's port mapper.
+    """
+
+    def __init__(self, *lines: str, cluster: "Broker | None" = None) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="rabbitmq-"))
         self.port = free_port()
-        self._mapper_port = free_port()
+        self.name = f"test-{secrets.token_hex(4)}@localhost"
+        self._cluster = cluster
+        self._mapper_port = cluster._mapper_port if cluster else free_port()
         self._tls_port = free_port()
         authority = Authority(self.folder)
         self._key, self._certificate = authority.issue()
-        #: The file with the certificate of the authority that signed the node's.
+        #: The file with the certificate of the authority that signed the node's, and its clients'.
         self.authority = str(authority.certificate)
-        self._environment = self._make_environment()
+        #: The files of a client: its key and its certificate.
+        self.client_key, self.client_certificate = map(str, authority.issue("client"))
+        self._environment = self._make_environment(lines)
         self._mapper: subprocess.Popen[bytes] | None = None
         self._node: subprocess.Popen[bytes] | None = None
 
@@ -62,12 +70,20 @@ class Broker:
 
     def start(self) -> None:
         """Start the node and wait until it takes connections."""
-        if self._mapper is None:
+        if self._cluster is not None:
+            self._share_cookie(self._cluster)
+        elif self._mapper is None:
             self._mapper = self._spawn(["epmd", "-address", "127.0.0.1"])
             wait_until(lambda: listens(self._mapper_port), START)
         self.folder.joinpath("pid").unlink(missing_ok=True)
         self._node = self._spawn([str(SCRIPTS / "rabbitmq-server")])
         wait_until(lambda: listens(self.port) and self._is_ready(), START)
+
+    def _share_cookie(self, cluster: "Broker") -> None:
+        """Take the secret by which nodes of a cluster, and Erlang in general, know each other."""
+        cookie = self.folder / ".erlang.cookie"
+        if not cookie.exists():
+            shutil.copy2(cluster.folder / ".erlang.cookie", cookie)
 
     def is_running(self) -> bool:
         """Whether the node runs."""
@@ -109,15 +125,23 @@ class Broker:
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
 
-    def _make_environment(self) -> dict[str, str]:
+    def _make_environment(self, lines: Iterable[str]) -> dict[str, str]:
         folder = self.folder
         (folder / "plugins").write_text("[].")
+        if self._cluster is not None:
+            lines = [
+                *lines,
+                "cluster_formation.peer_discovery_backend = classic_config",
+                f"cluster_formation.classic_config.nodes.1 = {self._cluster.name}",
+            ]
         (folder / "rabbitmq.conf").write_text(
             f"listeners.tcp.1 = 127.0.0.1:{self.port}\nlog.file.level = warning\n"
             f"listeners.ssl.1 = 127.0.0.1:{self._tls_port}\n"
             f"ssl_options.cacertfile = {self.authority}\n"
             f"ssl_options.certfile = {self._certificate}\nssl_options.keyfile = {self._key}\n"
+            "ssl_options.verify = verify_peer\n"  # where the client shows a certificate
             "vm_memory_high_watermark.absolute = 2GB\ndisk_free_limit.absolute = 50MB\n"
+            + "\n".join([*lines, ""])
         )
         return {
             "PATH": os.environ["PATH"],
@@ -125,7 +149,7 @@ class Broker:
             "LANG": "C.UTF-8",
             "ERL_EPMD_PORT": str(self._mapper_port),
             "ERL_EPMD_ADDRESS": "127.0.0.1",
-            "RABBITMQ_NODENAME": f"test-{secrets.token_hex(4)}@localhost",
+            "RABBITMQ_NODENAME": self.name,
             "RABBITMQ_CONF_ENV_FILE": str(folder / "none.conf"),
             "RABBITMQ_CONFIG_FILE": str(folder / "rabbitmq.conf"),
             "RABBITMQ_MNESIA_BASE": str(folder / "mnesia"),

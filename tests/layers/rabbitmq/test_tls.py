@@ -1,6 +1,8 @@
-"""TLS to a broker whose certificate an authority of its own signed: in a thread and the reactor."""
+"""TLS to a broker whose certificate an authority of its own signed, as it did its clients': in a
+thread and the reactor."""
 
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,7 @@ from channels.layers.rabbitmq import RabbitmqChannelLayer
 from tests.layers.rabbitmq.brokers import broker, fresh_prefix
 from tests.reactor import in_reactor
 from tests.servers.authority import Authority
+from tests.servers.rabbitmq import Broker
 
 pytestmark = [pytest.mark.needs("rabbitmq-server"), pytest.mark.compiled_only]
 
@@ -19,7 +22,13 @@ pytestmark = [pytest.mark.needs("rabbitmq-server"), pytest.mark.compiled_only]
 def layer(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[RabbitmqChannelLayer]:
     """A layer with the ``ssl_options`` of the test's parameter."""
     strange = Authority(tmp_path, "strange").certificate
-    files = {"OURS": broker().authority, "STRANGE": str(strange)}
+    shown = Authority(tmp_path, "another").issue("stranger")
+    files = {
+        "OURS": broker().authority,
+        "STRANGE": str(strange),
+        **{"CLIENT": broker().client_certificate, "CLIENT KEY": broker().client_key},
+        **{"STRANGER": str(shown[1]), "STRANGER KEY": str(shown[0])},
+    }
     options = {name: files.get(value, value) for name, value in request.param.items()}
     made = RabbitmqChannelLayer(broker().tls_url(**options), prefix=fresh_prefix())
     yield made
@@ -58,3 +67,46 @@ def test_what_the_reactor_cannot_honour_is_refused(layer: RabbitmqChannelLayer) 
     in_thread()
     with pytest.raises(LayerUnavailable, match="ciphers, which cannot be honoured in the reactor"):
         in_the_reactor()
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [{"ca_certs": "OURS", "certfile": "CLIENT", "keyfile": "CLIENT KEY"}],
+    indirect=True,
+)
+def test_the_certificate_of_the_client_is_shown(layer: RabbitmqChannelLayer) -> None:
+    for send in both(layer):
+        send()
+    subjects = broker().control("list_connections", "peer_cert_subject").splitlines()
+    assert subjects.count("CN=client") == 2
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [{"ca_certs": "OURS", "certfile": "STRANGER", "keyfile": "STRANGER KEY"}],
+    indirect=True,
+)
+def test_a_client_whose_certificate_the_broker_does_not_know_is_refused(
+    layer: RabbitmqChannelLayer,
+) -> None:
+    for send in both(layer):
+        with pytest.raises(LayerUnavailable, match="unknown ca"):
+            send()
+
+
+@pytest.mark.slow
+def test_a_broker_may_demand_a_certificate(tmp_path: Path) -> None:
+    demanding = Broker("ssl_options.fail_if_no_peer_cert = true")
+    mine = {"certfile": demanding.client_certificate, "keyfile": demanding.client_key}
+    with closing(demanding):
+        demanding.start()
+        known = RabbitmqChannelLayer(demanding.tls_url(ca_certs=demanding.authority, **mine))
+        unknown = RabbitmqChannelLayer(demanding.tls_url(ca_certs=demanding.authority))
+        for number, send in enumerate(both(known), 1):
+            send()
+            assert known.receive(["one"], True, 30.0) == ("one", {"n": number})
+        for send in both(unknown):
+            with pytest.raises(LayerUnavailable, match="certificate required"):
+                send()
+        for layer in (known, unknown):
+            layer.close()
