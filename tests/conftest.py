@@ -1,6 +1,7 @@
 """Configures Django once for the whole run, and says which engines and servers it uses."""
 
 import fnmatch
+import gc
 import os
 from pathlib import Path
 
@@ -51,6 +52,12 @@ BOTH_ENGINES = ("daphne/protocol/test_websocket*.py", "daphne/test_server_websoc
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "needs(*programs): programs that the test starts")
+
+
+def pytest_collection_finish() -> None:
+    """Have no collection of garbage look at what lives as long as the run: ten thousand tests."""
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_report_header() -> list[str]:

@@ -459,7 +459,9 @@ def test_a_process_channel_that_was_evicted_closes_by_1012():
     async def test(interface: ASGIInterface) -> int:
         connection, worker = await opened(interface)
         loop_is_stuck(layer, worker.reply_channel)
-        return int((await connection.next())["code"])
+        code = int((await connection.next())["code"])
+        connection.client("websocket.disconnect", code=code)
+        return code
 
     assert running(test, ASGIInterface(layer)) == 1012
 
@@ -491,6 +493,7 @@ def test_the_end_of_the_server_closes_by_1012():
         assert interface._dispatch is not None
         interface._dispatch.shed("the server stops")
         codes.append((await connection.next())["code"])
+        connection.client("websocket.disconnect", code=1012)
 
     running(test, ASGIInterface(ChannelLayer()))
     assert codes == [1012]

@@ -17,7 +17,7 @@ from channels.layers.conformance.asynchronous import AsyncioConformance, Twisted
 from channels.layers.conformance.blocking import BlockingConformance
 from channels.layers.conformance.kit import Background
 from channels.layers.conformance.messages import MessageConformance
-from channels.layers.redis import RedisChannelLayer
+from channels.layers.redis import RedisChannelLayer, blocking, hosts, session, waits
 from tests.layers.redis.lent import fresh_prefix
 from tests.reactor import in_reactor
 from tests.servers.authority import Authority
@@ -85,8 +85,17 @@ def test_every_call_says_that_the_server_is_away(
     assert in_reactor(layer.receive_twisted, ["one"]) == ("one", {"n": 2})
 
 
-def test_every_call_ends_in_time_where_the_server_hangs(server: RedisServer) -> None:
-    layers = [RedisChannelLayer(hosts=[server.url], **fresh_prefix()) for _ in range(16)]
+@pytest.mark.parametrize("seconds", [2, pytest.param(5, marks=pytest.mark.slow)])
+def test_every_call_ends_in_time_where_the_server_hangs(
+    server: RedisServer, seconds: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hosts, "_LEAST_TIMEOUT", seconds)
+    for name in ("_LOOK", "BLOCK_SECONDS"):
+        monkeypatch.setattr(session, name, seconds)
+    patience = {"connection_kwargs": {"socket_timeout": seconds}}
+    layers = [
+        RedisChannelLayer(hosts=[server.url], **patience, **fresh_prefix()) for _ in range(16)
+    ]
     for layer in layers:
         layer.receive(["two"])
     server.signal(signal.SIGSTOP)
@@ -127,8 +136,12 @@ def test_what_blocks_goes_on_when_the_server_is_back(
     assert outcome == [("two", {"n": 2})]
 
 
-def test_a_reader_that_is_killed_keeps_no_sender_from_room(server: RedisServer) -> None:
+def test_a_reader_that_is_killed_keeps_no_sender_from_room(
+    server: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """It took the entry that told of waiting senders, and could not tell of the room."""
+    for module in (blocking, waits):
+        monkeypatch.setattr(module, "BLOCK_SECONDS", 1)
     layer = RedisChannelLayer(hosts=[server.url], capacity=1, **fresh_prefix())
     waiting = []
     for channel, wait in (("one?x", layer.wait_for_room), ("two?x", None)):

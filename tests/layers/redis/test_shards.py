@@ -7,7 +7,7 @@ from signal import SIGCONT, SIGSTOP
 import pytest
 
 from channels.exceptions import LayerUnavailable
-from channels.layers.redis import RedisChannelLayer
+from channels.layers.redis import RedisChannelLayer, hosts
 from tests.layers.redis.lent import fresh_prefix, lent_servers
 from tests.servers.redis import RedisServer
 from tests.waiting import wait_until
@@ -155,8 +155,11 @@ def test_a_blocked_receive_lives_through_the_end_of_one_server(servers):
     layer.close()
 
 
-def test_a_server_that_hangs_does_not_stop_a_receive_from_the_others(servers):
-    layer = RedisChannelLayer(hosts=[server.url for server in servers])
+def test_a_server_that_hangs_does_not_stop_a_receive_from_the_others(servers, monkeypatch):
+    monkeypatch.setattr(hosts, "_LEAST_TIMEOUT", 2)
+    layer = RedisChannelLayer(
+        hosts=[server.url for server in servers], connection_kwargs={"socket_timeout": 2}
+    )
     queues = [queue_at(layer, number) for number in range(3)]
     received = []
     thread = threading.Thread(target=lambda: received.append(layer.receive(queues, True, 60)))
