@@ -4,6 +4,7 @@ from django.apps import AppConfig
 
 from channels import checks
 from channels.binding.base import BindingMetaclass
+from channels.security import checks as security_checks
 
 __all__ = ["ChannelsConfig"]
 
@@ -18,4 +19,5 @@ class ChannelsConfig(AppConfig):
     def ready(self) -> None:
         """Register the system checks, and the bindings that the apps have defined."""
         checks.register()
+        security_checks.register()
         BindingMetaclass.register_all()

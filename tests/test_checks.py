@@ -121,6 +121,47 @@ def test_without_layers_no_check_fires(setting: Any) -> None:
         assert checks.run_checks(tags=["channels"]) == []
 
 
+@pytest.mark.parametrize(
+    ("setting", "value", "number", "text"),
+    [
+        ("CHANNELS_ORIGIN_CHECK", 7, "E007", "not 7."),
+        ("CHANNELS_ORIGIN_CHECK", "", "E007", "cannot be imported"),
+        ("CHANNELS_ORIGIN_CHECK", ["a.b"], "E007", "must be True, False or the dotted path"),
+        ("CHANNELS_ORIGIN_CHECK", "no.such.Validator", "E007", "No module named 'no'"),
+        ("CHANNELS_ORIGIN_CHECK", "channels.message.Message", "E007", "subclass of BaseOrigin"),
+        ("CHANNELS_TRUSTED_ORIGINS", "https://a.example", "E008", "not 'https://a.example'"),
+        ("CHANNELS_TRUSTED_ORIGINS", 7, "E008", "must be a list of origins, not 7"),
+        ("CHANNELS_TRUSTED_ORIGINS", ["https://a.example", "b.example"], "E008", "'b.example' in"),
+        ("CHANNELS_TRUSTED_ORIGINS", ["https://a.example/"], "E008", "'https://a.example/' in"),
+        ("CHANNELS_TRUSTED_ORIGINS", [None], "E008", "None in CHANNELS_TRUSTED_ORIGINS is no"),
+    ],
+)
+def test_a_wrong_setting_of_the_origins_is_an_error_that_names_its_value_and_the_remedy(
+    setting: str, value: Any, number: str, text: str
+) -> None:
+    with override_settings(**{setting: value}):
+        (error,) = checks.run_checks(tags=["channels"])
+    assert (error.id, error.level) == (f"channels.{number}", checks.ERROR)
+    assert error.msg.count(setting) == 1
+    assert text in error.msg
+    assert error.hint
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"CHANNELS_ORIGIN_CHECK": True, "CHANNELS_TRUSTED_ORIGINS": ("https://*.a.example:8443",)},
+        {"CHANNELS_ORIGIN_CHECK": False, "CHANNELS_TRUSTED_ORIGINS": []},
+        {"CHANNELS_ORIGIN_CHECK": None, "CHANNELS_TRUSTED_ORIGINS": None},
+        {"CHANNELS_ORIGIN_CHECK": "channels.security.websockets.AllowedHostsOnlyOriginValidator"},
+        {"CHANNELS_ORIGIN_CHECK": 7, "CHANNEL_LAYERS": {}},
+    ],
+)
+def test_other_settings_of_the_origins_are_fine(values: dict[str, Any]) -> None:
+    with override_settings(**values):
+        assert checks.run_checks(tags=["channels"]) == []
+
+
 # The same in whole projects
 
 MANAGE = """

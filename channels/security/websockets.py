@@ -7,7 +7,7 @@ that knows users by cookies has to look at the ``Origin`` header, which says who
 import functools
 import logging
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any, Concatenate, Generic, ParamSpec, Self, TypeVar, overload
 
 from django.conf import settings
@@ -25,6 +25,8 @@ __all__ = [
     "BaseOriginValidator",
     "allowed_hosts_only",
     "check_origin",
+    "default_validator",
+    "trusted_origins",
 ]
 
 logger = logging.getLogger("django.channels")
@@ -36,6 +38,9 @@ T = TypeVar("T")
 
 #: An origin as browsers write it: scheme, host and port, nothing else (RFC 6454, 6.2).
 _ORIGIN = re.compile(r"([a-z][a-z0-9+.-]*)://([^/?#@\\\s]+)", re.ASCII | re.IGNORECASE)
+
+#: Scheme, host and port.
+_Origin = tuple[str, str, int | None]
 
 #: The ports that browsers leave out.
 _DEFAULT_PORTS = {"http": 80, "https": 443}
@@ -125,8 +130,8 @@ class AllowedHostsOnlyOriginValidator(BaseOriginValidator[P, R]):
             hosts = _DEBUG_HOSTS
         if not validate_host(parsed[1], hosts):
             return False
-        trusted = getattr(settings, "CHANNELS_TRUSTED_ORIGINS", None)
-        return trusted is None or _is_among(parsed, trusted)
+        trusted = trusted_origins()
+        return trusted is None or any(_matches(parsed, *each) for each in trusted)
 
 
 #: The name that the documentation uses.
@@ -139,32 +144,52 @@ def check_origin(message: Message) -> None:
     True stands for ``allowed_hosts_only``; a dotted path names another ``BaseOriginValidator``.
     Raises ``DenyConnection``, and ``ImproperlyConfigured`` for any other value.
     """
+    validator = default_validator()
+    if validator is not None:
+        validator.check(message)
+
+
+def default_validator() -> BaseOriginValidator[..., None] | None:
+    """What ``CHANNELS_ORIGIN_CHECK`` stands for, None where it is off.
+
+    Raises ``ImproperlyConfigured`` for a value that stands for nothing.
+    """
     setting = getattr(settings, "CHANNELS_ORIGIN_CHECK", False)
-    if setting:
-        _validator(setting).check(message)
+    if setting is False or setting is None:
+        return None
+    if setting is True:
+        return _ALLOWED_HOSTS_ONLY
+    if isinstance(setting, str):
+        return _imported(setting)
+    raise _no_validator(setting)
 
 
 @functools.lru_cache(maxsize=8)
-def _validator(setting: object) -> BaseOriginValidator[..., None]:
-    if setting is True:
-        return AllowedHostsOnlyOriginValidator(_accept)
+def _imported(path: str) -> BaseOriginValidator[..., None]:
     try:
-        found = import_string(setting) if isinstance(setting, str) else None
+        found = import_string(path)
     except ImportError as error:
         raise ImproperlyConfigured(f"CHANNELS_ORIGIN_CHECK cannot be imported: {error}") from error
     if not (isinstance(found, type) and issubclass(found, BaseOriginValidator)):
-        raise ImproperlyConfigured(
-            "CHANNELS_ORIGIN_CHECK must be True, False or the dotted path of a subclass of "
-            f"BaseOriginValidator, not {setting!r}"
-        )
+        raise _no_validator(path)
     return found(_accept)
+
+
+def _no_validator(setting: object) -> ImproperlyConfigured:
+    return ImproperlyConfigured(
+        "CHANNELS_ORIGIN_CHECK must be True, False or the dotted path of a subclass of "
+        f"BaseOriginValidator, not {setting!r}"
+    )
 
 
 def _accept(*args: Any, **kwargs: Any) -> None:
     """Stands for the consumer, which is run by others."""
 
 
-def _parse(origin: str) -> tuple[str, str, int | None] | None:
+_ALLOWED_HOSTS_ONLY = AllowedHostsOnlyOriginValidator(_accept)
+
+
+def _parse(origin: str) -> _Origin | None:
     """Scheme, host and port of an origin; None for what is none. Hosts in lower case."""
     match = _ORIGIN.fullmatch(origin)
     if match is None:
@@ -176,25 +201,38 @@ def _parse(origin: str) -> tuple[str, str, int | None] | None:
     return scheme, host, int(port) if port else _DEFAULT_PORTS.get(scheme)
 
 
-def _is_among(origin: tuple[str, str, int | None], trusted: Iterable[str]) -> bool:
-    if isinstance(trusted, str):
+def trusted_origins() -> list[tuple[_Origin, bool]] | None:
+    """The origins in ``CHANNELS_TRUSTED_ORIGINS``, and whether each stands for all hosts below its
+    own; None where the setting is not given.
+
+    Raises ``ImproperlyConfigured`` for anything but a list of origins.
+    """
+    setting = getattr(settings, "CHANNELS_TRUSTED_ORIGINS", None)
+    if setting is None:
+        return None
+    if not isinstance(setting, list | tuple | set | frozenset):
         raise ImproperlyConfigured(
-            f"CHANNELS_TRUSTED_ORIGINS must be a list of origins, not the string {trusted!r}"
+            f"CHANNELS_TRUSTED_ORIGINS must be a list of origins, not {setting!r}; write "
+            "['https://example.com']"
         )
-    return any(_matches(origin, each) for each in trusted)
+    return [_trusted(each) for each in setting]
 
 
-def _matches(origin: tuple[str, str, int | None], trusted: str) -> bool:
-    """Whether an origin is the trusted one; ``*.`` before its host stands for all below it."""
-    parsed = _parse(trusted.replace("://*.", "://", 1))
+def _trusted(origin: object) -> tuple[_Origin, bool]:
+    parsed = _parse(origin.replace("://*.", "://", 1)) if isinstance(origin, str) else None
     if parsed is None:
         raise ImproperlyConfigured(
-            f"{trusted!r} in CHANNELS_TRUSTED_ORIGINS is no origin; write scheme and host, and the "
+            f"{origin!r} in CHANNELS_TRUSTED_ORIGINS is no origin; write scheme and host, and the "
             "port where it is not the usual one: 'https://example.com'"
         )
-    scheme, host, port = parsed
+    return parsed, "://*." in str(origin)
+
+
+def _matches(origin: _Origin, trusted: _Origin, has_wildcard: bool) -> bool:
+    """Whether an origin is the trusted one, or below it."""
+    scheme, host, port = trusted
     if (origin[0], origin[2]) != (scheme, port):
         return False
-    if "://*." in trusted:
+    if has_wildcard:
         return origin[1] != host and is_same_domain(origin[1], f".{host}")
     return origin[1] == host
