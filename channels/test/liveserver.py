@@ -20,9 +20,9 @@ class ChannelLiveServerTestCase(TransactionTestCase):
     They work on the test database, which must not be in memory, and on the layer that
     ``TEST_CONFIG`` makes, which is emptied before each test; the test's own process uses it too.
     What one test leaves behind, such as open sockets and unread messages, does not reach the next.
-    Settings that are overridden for the class hold in the processes, and those overridden for one
-    test do not. The processes end with the tests of the class, or with the test run, however it
-    ends.
+    Settings that are overridden hold in the processes: for the class, for a test or within one,
+    where the processes are started anew, which takes a second and closes open sockets. The
+    processes end with the tests of the class, or with the test run, however it ends.
     """
 
     #: The name by which browsers reach the site; its first address is listened on.

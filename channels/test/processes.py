@@ -116,6 +116,18 @@ class LiveServerProcess:
             pass
         self.kill()
 
+    def renew(self, environment: Environment) -> bool:
+        """Have it run the project in another environment; whether it has to be started for that.
+
+        It ends where it runs in one that differs.
+        """
+        if environment == self._environment:
+            return False
+        self._environment = environment
+        runs = self._process is not None
+        self.end()
+        return runs
+
     def _launch(self) -> None:
         self._reports, theirs = _Reports.make()
         try:

@@ -9,6 +9,7 @@ from typing import Any
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from django.db import connections
+from django.test.signals import setting_changed
 
 from channels import DEFAULT_CHANNEL_LAYER
 from channels.asgi import ChannelLayerWrapper, channel_layers
@@ -43,13 +44,11 @@ class LiveSite:
                 f"{user} needs a channel layer that processes share, and {self.layer} is within "
                 "one process; override CHANNEL_LAYERS for it with another BACKEND"
             )
-        hosts = [*settings.ALLOWED_HOSTS, host]
+        for_server, for_workers = self._environments()
         options: Mapping[str, Any] = {"host": host}
-        self.server = server_class(
-            Environment.here(ALLOWED_HOSTS=hosts, CHANNEL_LAYERS=_without_routing()), options
-        )
+        self.server = server_class(for_server, options)
         options = {"n_threads": worker_threads, "serve_static": serve_static}
-        self.workers = worker_class(Environment.here(ALLOWED_HOSTS=hosts), options)
+        self.workers = worker_class(for_workers, options)
         self._earlier: ChannelLayerWrapper | None = None
         self._serves = False
 
@@ -73,18 +72,21 @@ class LiveSite:
 
         Raises ``LiveServerError`` where a process cannot.
         """
+        self._renew()
         self._take_layers_place()
         if self.layer.supports("flush"):
             self.layer.flush()
-        both = (self.server, self.workers)
+        self._start(self.server, self.workers)
+
+    def _start(self, *processes: LiveServerProcess) -> None:
         try:
-            for process in both:
+            for process in processes:
                 process.begin_start()
-            for process in both:
+            for process in processes:
                 process.finish_start()
         except BaseException:
             self._give_layers_place_back()
-            for process in both:
+            for process in (self.server, self.workers):
                 process.kill()
             raise
 
@@ -109,13 +111,40 @@ class LiveSite:
         finally:
             self.workers.end()
 
+    # Settings
+
+    def _environments(self) -> tuple[Environment, Environment]:
+        """Those of the server and of the workers, by the settings at this moment."""
+        hosts = [*settings.ALLOWED_HOSTS, self.host]
+        return (
+            Environment.here(ALLOWED_HOSTS=hosts, CHANNEL_LAYERS=_without_routing()),
+            Environment.here(ALLOWED_HOSTS=hosts),
+        )
+
+    def _renew(self) -> list[LiveServerProcess]:
+        """End the processes that have other settings; those that served, and are to be started."""
+        both = zip((self.server, self.workers), self._environments(), strict=True)
+        return [process for process, environment in both if process.renew(environment)]
+
+    def _setting_changed(self, setting: str, enter: bool, **kwargs: Any) -> None:
+        """Have the processes follow what a test overrides; what it overrides together is one."""
+        if setting != "CHANNEL_LAYERS":
+            self._start(*self._renew())
+        elif enter:
+            raise ImproperlyConfigured(
+                "CHANNEL_LAYERS cannot be overridden while a live server runs on a layer; override "
+                "it for the class, or before the fixture"
+            )
+
     def _take_layers_place(self) -> None:
         self._earlier = channel_layers.set(DEFAULT_CHANNEL_LAYER, self.layer)
         self._serves = True
+        setting_changed.connect(self._setting_changed)
 
     def _give_layers_place_back(self) -> None:
         if self._serves:
             self._serves = False
+            setting_changed.disconnect(self._setting_changed)
             channel_layers.set(DEFAULT_CHANNEL_LAYER, self._earlier)
 
 

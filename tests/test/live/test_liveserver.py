@@ -6,7 +6,9 @@ from urllib.error import HTTPError
 from urllib.request import urlopen
 
 import pytest
+from django.conf import settings
 from django.contrib.auth import get_user_model
+from django.core.exceptions import ImproperlyConfigured
 from django.test import override_settings
 from websockets.sync.client import connect
 
@@ -83,6 +85,38 @@ def test_settings_hold_in_the_processes():
     class Case(ChannelLiveServerTestCase):
         def test(self):
             assert get(f"{self.live_server_url}/about/").split()[1:] == ["de", "False"]
+
+    passes(Case)
+
+
+def test_settings_of_one_test_hold_in_the_processes_as_long_as_here():
+    class Case(ChannelLiveServerTestCase):
+        def language(self):
+            return get(f"{self.live_server_url}/about/").split()[1:]
+
+        @override_settings(LANGUAGE_CODE="de", DEBUG=True)
+        def test(self):
+            url = self.live_server_url
+            assert self.language() == ["de", "True"]
+            with self.settings(LANGUAGE_CODE="fr"):
+                assert (self.live_server_url, self.language()) == (url, ["fr", "True"])
+                self.site.workers.kill()
+            assert self.site.workers.pid is None  # which is as the test wants it
+            self.site.workers.start()
+            assert self.language() == ["de", "True"]
+
+    passes(Case)
+
+
+def test_settings_that_processes_cannot_have_are_refused_in_a_test():
+    class Case(ChannelLiveServerTestCase):
+        def test(self):
+            with pytest.raises(ImproperlyConfigured, match="cannot be given the setting ANSWER"):
+                self.settings(ANSWER=lambda: 42).enable()
+            layers = {**settings.CHANNEL_LAYERS}
+            with pytest.raises(ImproperlyConfigured, match="override it for the class"):
+                self.settings(CHANNEL_LAYERS=layers).enable()
+            assert get(f"{self.live_server_url}/names/") == ""
 
     passes(Case)
 
