@@ -5,8 +5,9 @@ and an interface server that uses the layers alone loads no part of it. The name
 their modules on first use.
 """
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from channels.lazy import lazy_names
 
 if TYPE_CHECKING:
     from channels.asgi import channel_layers
@@ -41,13 +42,4 @@ _HOMES = {
 
 
 if not TYPE_CHECKING:  # which would take any name for one of the module's
-
-    def __getattr__(name: str) -> Any:
-        if name not in _HOMES:
-            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        value = getattr(importlib.import_module(_HOMES[name]), name)
-        return globals().setdefault(name, value)
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *_HOMES})
+    __getattr__, __dir__ = lazy_names(__name__, _HOMES)

@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Protocol
 
+from channels.layers.exchange import room_within
 from channels.signals import consumer_finished, consumer_started
 
 __all__ = ["Held", "PendingMessageStore", "Sender", "pending_message_store"]
@@ -176,22 +177,14 @@ class PendingMessageStore:
                     full = error
             given_up = time.monotonic() + self.retry_time
             deadline = deadlines.setdefault((id(layer), sender.name), given_up)
-            if not self._wait_for_room(layer, sender.name, deadline - time.monotonic()):
+            left = deadline - time.monotonic()
+            if left <= 0 or not room_within(layer, sender.name, left, self.retry_interval):
                 raise RuntimeError(
                     f"the channel {sender.name!r} stayed full for {self.retry_time} s and a "
                     "consumer's message to it was dropped; run more workers for it or raise "
                     "its capacity"
                 ) from full
             full = None
-
-    def _wait_for_room(self, layer: Any, channel: str, timeout: float) -> bool:
-        """Whether it is worth to try again within ``timeout`` seconds."""
-        if timeout <= 0:
-            return False
-        if hasattr(layer, "wait_for_room"):
-            return bool(layer.wait_for_room(channel, timeout))
-        time.sleep(min(self.retry_interval, timeout))  # nothing of such a layer would wake us
-        return True
 
 
 def _noted(error: Exception, sender: Sender) -> Exception:

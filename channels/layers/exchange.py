@@ -88,13 +88,16 @@ def send_within(
             return True
 
 
-def room_within(layer: Any, channel: str, timeout: float) -> bool:
+def room_within(
+    layer: Any, channel: str, timeout: float, interval: float = _RETRY_INTERVAL
+) -> bool:
     """Wait until a send to ``channel`` may succeed; False after ``timeout`` seconds.
 
-    Of a layer that cannot tell it is True after a short time, so that the send is tried again.
+    Of a layer that cannot tell it is True after ``interval`` seconds, so that the send is tried
+    again.
     """
     wait = getattr(layer, "wait_for_room", None)
     if wait is not None:
         return bool(wait(channel, timeout))
-    time.sleep(min(timeout, _RETRY_INTERVAL))
+    time.sleep(min(timeout, interval))
     return True
