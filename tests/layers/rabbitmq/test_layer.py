@@ -233,3 +233,23 @@ def test_what_is_known_of_names_that_are_used_once_is_forgotten() -> None:
     layer.send("body?last", {})
     assert list(replica.queues) == ["body?last"]
     layer.close()
+
+
+@pytest.mark.slow
+@pytest.mark.needs("rabbitmq-server")
+def test_what_nobody_uses_any_more_goes_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(topology_module, "STATE_LIFETIME", 2.0)
+    monkeypatch.setattr(topology_module, "QUEUE_LIFETIME", 2.0)
+    layer = fresh_layer(expiry=0.5)
+    layer.group_add("everybody", "serv!a")
+    layer.send_group("everybody", {})
+    layer.send("one", {})
+    assert layer.global_statistics()["messages_pending"] == 2
+    layer.close()
+    wait_until(lambda: not _names_on_the_broker(layer.prefix), 60)
+
+
+def _names_on_the_broker(prefix: str) -> set[str]:
+    """The queues and exchanges of a layer."""
+    listed = broker().control("list_queues", "name") + broker().control("list_exchanges", "name")
+    return {name for name in listed.splitlines() if name.startswith(prefix)}
