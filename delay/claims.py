@@ -33,6 +33,9 @@ LEASE = 10_000_000
 #: them by then, or is busy, or it was killed.
 LOCKED_AGAIN = 1_000_000
 
+#: Bytes of a body, at most, that is fetched with others.
+SMALL = 65_536
+
 _PENDING, _DEAD = DelayedMessage.State.PENDING.value, DelayedMessage.State.DEAD.value
 
 
@@ -41,7 +44,8 @@ class Row(NamedTuple):
 
     key: Any
     channel_name: str
-    body: bytes
+    #: None where it is large: then it is fetched by ``Table.body`` in its turn.
+    body: bytes | None
     due: int
 
 
@@ -133,6 +137,14 @@ class Table:
         found = self._fetch(sql, parameters)
         return (found[0][0], found[0][1]) if found else None
 
+    def body(self, row: Row) -> bytes:
+        """The encoded content of a row that was claimed."""
+        if row.body is not None:
+            return bytes(row.body)
+        sql = self._sql("SELECT {body} FROM {table} WHERE {key} = %s")
+        found = self._fetch(sql, [row.key])
+        return bytes(found[0][0]) if found else b""
+
     def delete(self, keys: Sequence[Any]) -> None:
         """Delete rows, whoever has claimed them."""
         self._execute(self._sql("DELETE FROM {table} WHERE {key} IN ") + _marks(keys), keys)
@@ -153,7 +165,10 @@ class Table:
 
     def _select_due(self) -> str:
         return (
-            self._sql("SELECT {key}, {channel_name}, {body}, {due_date} ")
+            self._sql(
+                f"SELECT {{key}}, {{channel_name}}, CASE WHEN LENGTH({{body}}) <= {SMALL} "
+                "THEN {body} END, {due_date} "
+            )
             + self._pending
             + self._sql(" AND {due_date} <= %s")
         )

@@ -123,7 +123,7 @@ class Sender:
                 self._leave(row, batch)
                 continue
             try:
-                self._layer.send(row.channel_name, codec.decode(bytes(row.body)))
+                self._layer.send(row.channel_name, codec.decode(self._table.body(row)))
             except self._layer.ChannelFull as error:
                 full.add(queue)
                 self._refused(row, batch, str(error))

@@ -99,6 +99,11 @@ class Worker(Loop):
 
     def _listen(self) -> None:
         channels = [DELAY, self._own]
+        if "groups" not in self.channel_layer.extensions:
+            logger.warning(
+                "Layer %s has no groups: messages that others store are noticed after --sleep.",
+                self.channel_layer,
+            )
         refresh = self._refresh_interval()
         self._join()
         while not self.termed:

@@ -16,6 +16,9 @@ from channels.delay import instants, send_later
 from channels.delay.models import DelayedMessage
 from tests.delay.databases import ALIAS, Apart
 
+#: Nothing here has two forms.
+pytestmark = pytest.mark.compiled_only
+
 LIST = "/admin/channels_delay/delayedmessage/"
 
 

@@ -11,6 +11,9 @@ from channels.delay.alarm import Alarm
 from channels.delay.clock import ClockWatch
 from tests.waiting import wait_until
 
+#: Nothing here has two forms.
+pytestmark = pytest.mark.compiled_only
+
 
 @pytest.fixture
 def waiting():

@@ -11,6 +11,9 @@ from django.utils import timezone
 from channels.delay import instants
 from channels.delay.models import DelayedMessage
 
+#: Nothing here has two forms.
+pytestmark = pytest.mark.compiled_only
+
 UTC = datetime.UTC
 
 #: When Berlin's clocks went back, and the hour from 2 to 3 came twice.

@@ -11,6 +11,9 @@ from django.db import connections, models
 from channels.delay.models import DelayedMessage
 from tests.delay.databases import ALIAS
 
+#: Nothing here has two forms.
+pytestmark = pytest.mark.compiled_only
+
 UTC = datetime.UTC
 
 

@@ -18,6 +18,9 @@ from tests.servers.postgresql import PostgresServer
 from tests.servers.redis import RedisServer
 from tests.waiting import wait_until
 
+#: Nothing here has two forms.
+pytestmark = pytest.mark.compiled_only
+
 SETTINGS = """
 INSTALLED_APPS = ["channels", "channels.delay"]
 CHANNEL_LAYERS = {{"default": {{**{layer!r}, "ROUTING": "routing.channel_routing"}}}}

@@ -8,6 +8,9 @@ from channels.asgi import channel_layers
 from channels.delay.worker import Worker
 from tests.loggers import put_back
 
+#: Nothing here has two forms.
+pytestmark = pytest.mark.compiled_only
+
 
 @pytest.fixture
 def made(layer, monkeypatch):

@@ -12,9 +12,11 @@ from channels import codec
 from channels.delay import cancel, instants, reschedule, send_later
 from channels.delay.claims import Table
 from channels.delay.models import DelayedMessage
+from channels.delay.worker import Worker
 from channels.exceptions import LayerUnavailable
 from tests.delay.databases import ALIAS
 from tests.waiting import wait_until
+from tests.worker.workers import running
 
 FAR = 3_600_000
 
@@ -226,6 +228,27 @@ def test_a_full_channel_gets_its_messages_in_order_as_there_is_room(run, layer, 
     nothing_left()
 
 
+def test_a_full_channel_is_tried_again_where_the_layer_does_not_tell_of_room(
+    run, layer, monkeypatch
+):
+    monkeypatch.delattr("channels.layers.base.BaseChannelLayer.wait_for_room")
+    run()
+    for n in range(101):
+        send_later("later", {"n": n}, delay=0)
+
+    assert [receive(layer)["n"] for _ in range(101)] == list(range(101))
+
+
+def test_a_layer_without_groups_is_served_after_its_sleep(database, layer, caplog, monkeypatch):
+    monkeypatch.setattr(layer.channel_layer, "extensions", [])
+    monkeypatch.setattr(type(layer.channel_layer), "supports_groups", False)
+    worker = Worker(layer, False, database_sleep_duration=0.05)
+    with running(worker):
+        wait_until(lambda: "has no groups" in caplog.text)
+        send_later("later", {"n": 1}, delay=0)
+        assert receive(layer) == {"n": 1}
+
+
 def test_a_process_channel_that_is_full_keeps_nobody_else_waiting(run, layer, stored):
     run()
     for n in range(120):
@@ -354,14 +377,17 @@ def test_rows_that_cannot_be_sent_are_dead_letters_and_stop_nobody(run, layer, s
     assert caplog.text.count("is a dead letter now") == 3
 
 
-def test_content_at_the_limit_of_the_layer_is_sent(run, layer):
+def test_content_at_the_limit_of_the_layer_is_sent_among_others(run, layer):
     run()
     largest = {"x": b"y" * (layer.message_limit - 8)}
     assert layer.message_limit - 8 > 4_000_000
 
-    send_later("later", largest, delay=0)
+    past = instants.from_microseconds(instants.now())
+    with transaction.atomic(using=ALIAS):
+        for content in ({"n": 1}, largest, {"n": 2}):
+            send_later("later", content, at=past)
 
-    assert receive(layer) == largest
+    assert [receive(layer) for _ in range(3)] == [{"n": 1}, largest, {"n": 2}]
 
 
 # -- Outages ---------------------------------------------------------------------------------------

@@ -1,0 +1,1 @@
+../later/recording.py
