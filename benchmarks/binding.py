@@ -6,40 +6,25 @@ Redis, whose server is counted apart. The database is SQLite in memory. Queries 
 """
 
 import shutil
-import sys
 import time
 from collections.abc import Callable
-from pathlib import Path
 from statistics import median
 from typing import Any
 
-import django
-from django.conf import settings
+from django.db import connection, models
+from project import queries
 from traffic import cpu_seconds
 
-sys.path.insert(0, str(Path(__file__).parent.parent))
+from channels.asgi import ChannelLayerWrapper, channel_layers
+from channels.binding.websockets import WebsocketBinding
+from channels.layers.inmemory import ChannelLayer
+from channels.layers.redis import RedisChannelLayer
+from tests.servers.redis import RedisServer
 
 #: Rounds, and saves in one; the cases take turns, so that a drift of the machine meets all of them.
 ROUNDS = 7
 SAVES = 40
 LISTENERS = (1, 100, 10_000)
-
-settings.configure(
-    SECRET_KEY="measured",
-    USE_TZ=True,
-    INSTALLED_APPS=["channels", "django.contrib.auth", "django.contrib.contenttypes"],
-    DATABASES={"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:"}},
-)
-django.setup()
-
-from django.db import connection, models  # noqa: E402  (Django is set up above)
-from django.test.utils import CaptureQueriesContext  # noqa: E402
-
-from channels.asgi import ChannelLayerWrapper, channel_layers  # noqa: E402
-from channels.binding.websockets import WebsocketBinding  # noqa: E402
-from channels.layers.inmemory import ChannelLayer  # noqa: E402
-from channels.layers.redis import RedisChannelLayer  # noqa: E402
-from tests.servers.redis import RedisServer  # noqa: E402
 
 
 class Unbound(models.Model):
@@ -119,14 +104,6 @@ def cases() -> dict[str, Callable[[], None]]:
     found = {"without binding": saving(Unbound), "nobody listens": saving(Bound)}
     found |= {f"{number:,} listening": saving(Bound, number) for number in LISTENERS}
     return found | {"1 listening, group by a field": saving(RoomBound, 1)}
-
-
-def queries(save: Callable[[], None]) -> int:
-    """Queries for one save."""
-    with CaptureQueriesContext(connection) as made:
-        save()
-    words = {"SELECT", "INSERT", "UPDATE", "DELETE"}
-    return sum(query["sql"].split()[0] in words for query in made.captured_queries)
 
 
 def gather(layer: Any) -> None:

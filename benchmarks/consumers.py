@@ -6,58 +6,36 @@ in memory. Queries for a message are counted.
 """
 
 import json
-import sys
 import time
 from collections.abc import Callable
-from pathlib import Path
 from statistics import median
-from types import SimpleNamespace
 from typing import Any
 
-import django
 from django.conf import settings
+from django.core.management import call_command
+from django.test.utils import override_settings
+from project import logged_in, queries
 from traffic import MESSAGE
 
-sys.path.insert(0, str(Path(__file__).parent.parent))
+from channels import route, route_class
+from channels.asgi import ChannelLayerWrapper
+from channels.auth import channel_session_user, channel_session_user_from_http
+from channels.generic.websockets import (
+    JsonWebsocketConsumer,
+    WebsocketConsumer,
+    WebsocketDemultiplexer,
+)
+from channels.layers.inmemory import ChannelLayer
+from channels.message import Message
+from channels.names import random_part
+from channels.routing import Router
+from channels.worker.dispatch import Dispatcher
 
 #: Rounds, and messages of each consumer in one.
 ROUNDS = 15
 MESSAGES = 200
 #: How often a JSON echo with user may cost what the bare echo costs.
 BUDGET = 2.0
-
-settings.configure(
-    SECRET_KEY="measured",
-    USE_TZ=True,
-    INSTALLED_APPS=[
-        "channels",
-        "django.contrib.auth",
-        "django.contrib.contenttypes",
-        "django.contrib.sessions",
-    ],
-    DATABASES={"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:"}},
-)
-django.setup()
-
-from django.contrib import auth  # noqa: E402  (Django is set up above)
-from django.core.management import call_command  # noqa: E402
-from django.db import connection  # noqa: E402
-from django.test.utils import CaptureQueriesContext, override_settings  # noqa: E402
-from django.utils.module_loading import import_string  # noqa: E402
-
-from channels import route, route_class  # noqa: E402
-from channels.asgi import ChannelLayerWrapper  # noqa: E402
-from channels.auth import channel_session_user, channel_session_user_from_http  # noqa: E402
-from channels.generic.websockets import (  # noqa: E402
-    JsonWebsocketConsumer,
-    WebsocketConsumer,
-    WebsocketDemultiplexer,
-)
-from channels.layers.inmemory import ChannelLayer  # noqa: E402
-from channels.message import Message  # noqa: E402
-from channels.names import random_part  # noqa: E402
-from channels.routing import Router  # noqa: E402
-from channels.worker.dispatch import Dispatcher  # noqa: E402
 
 RECEIVE = "websocket.receive"
 
@@ -177,24 +155,6 @@ class Socket:
         return {**MESSAGE, "reply_channel": self.name, "order": self.order, "text": TEXT}
 
 
-def logged_in() -> str:
-    """The key of a browser's session whose user has logged in."""
-    user, _ = auth.get_user_model().objects.get_or_create(username="ada")
-    session = import_string(f"{settings.SESSION_ENGINE}.SessionStore")()
-    request: Any = SimpleNamespace(session=session, META={})
-    auth.login(request, user, "django.contrib.auth.backends.ModelBackend")
-    session.save()
-    return str(session.session_key)
-
-
-def queries(socket: Socket) -> int:
-    """Queries for one message."""
-    with CaptureQueriesContext(connection) as made:
-        socket.run(1)
-    words = {"SELECT", "INSERT", "UPDATE", "DELETE"}
-    return sum(query["sql"].split()[0] in words for query in made.captured_queries)
-
-
 def main() -> None:
     """Print a table for sessions in the database, and one for sessions in a cache."""
     call_command("migrate", verbosity=0)
@@ -207,7 +167,7 @@ def main() -> None:
 def report() -> None:
     """One table. The consumers take turns, so that a drift of the machine meets all of them."""
     sockets = {name: Socket(consumer) for name, consumer in CASES.items()}
-    asked = {name: queries(socket) for name, socket in sockets.items()}
+    asked = {name: queries(lambda socket=socket: socket.run(1)) for name, socket in sockets.items()}
     figures: dict[str, list[float]] = {name: [] for name in CASES}
     for _ in range(ROUNDS):
         for name, socket in sockets.items():

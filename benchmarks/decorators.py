@@ -4,58 +4,34 @@ Each message goes through a worker's dispatch, over a layer in memory; the datab
 memory, so that what a decorator itself costs is seen, not what a database server does.
 """
 
-import sys
 import tempfile
 from collections.abc import Callable
-from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
-import django
-from django.conf import settings
+from django.core.management import call_command
+from django.test.utils import override_settings
+from project import logged_in, queries
 from traffic import MESSAGE, microseconds
 
-sys.path.insert(0, str(Path(__file__).parent.parent))
-
-#: Messages in a round.
-MESSAGES = 300
-
-ENGINES = ("db", "cached_db", "cache", "file")
-
-settings.configure(
-    SECRET_KEY="measured",
-    ALLOWED_HOSTS=["example.com"],
-    USE_TZ=True,
-    INSTALLED_APPS=[
-        "channels",
-        "django.contrib.auth",
-        "django.contrib.contenttypes",
-        "django.contrib.sessions",
-    ],
-    DATABASES={"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:"}},
-)
-django.setup()
-
-from django.contrib import auth  # noqa: E402  (Django is set up above)
-from django.core.management import call_command  # noqa: E402
-from django.db import connection  # noqa: E402
-from django.test.utils import CaptureQueriesContext, override_settings  # noqa: E402
-from django.utils.module_loading import import_string  # noqa: E402
-
-from channels.asgi import ChannelLayerWrapper  # noqa: E402
-from channels.auth import (  # noqa: E402
+from channels.asgi import ChannelLayerWrapper
+from channels.auth import (
     channel_and_http_session_user_from_http,
     channel_session_user,
     channel_session_user_from_http,
     http_session_user,
 )
-from channels.layers.inmemory import ChannelLayer  # noqa: E402
-from channels.message import Message  # noqa: E402
-from channels.names import random_part  # noqa: E402
-from channels.routing import route  # noqa: E402
-from channels.security.websockets import allowed_hosts_only  # noqa: E402
-from channels.sessions import channel_session, enforce_ordering, http_session  # noqa: E402
-from channels.worker.dispatch import Dispatcher  # noqa: E402
+from channels.layers.inmemory import ChannelLayer
+from channels.message import Message
+from channels.names import random_part
+from channels.routing import route
+from channels.security.websockets import allowed_hosts_only
+from channels.sessions import channel_session, enforce_ordering, http_session
+from channels.worker.dispatch import Dispatcher
+
+#: Messages in a round.
+MESSAGES = 300
+
+ENGINES = ("db", "cached_db", "cache", "file")
 
 
 def nothing(message: Message) -> None:
@@ -141,26 +117,12 @@ class Socket:
         return {**content, "order": self.order}
 
 
-def logged_in() -> str:
-    """The key of a browser's session whose user has logged in."""
-    users = auth.get_user_model()
-    user, _ = users.objects.get_or_create(username="ada")
-    session = import_string(f"{settings.SESSION_ENGINE}.SessionStore")()
-    request: Any = SimpleNamespace(session=session, META={})
-    auth.login(request, user, "django.contrib.auth.backends.ModelBackend")
-    session.save()
-    return str(session.session_key)
-
-
 def measure(channel: str, consumer: Callable[[Message], Any]) -> tuple[float, int]:
     """Microseconds of CPU, and queries, for one message."""
     run = Socket(logged_in()).runner(channel, consumer)
     run(2)
-    with CaptureQueriesContext(connection) as made:
-        run(1)
-    words = {"SELECT", "INSERT", "UPDATE", "DELETE"}
-    queries = sum(query["sql"].split()[0] in words for query in made.captured_queries)
-    return microseconds(lambda: run(MESSAGES), MESSAGES), queries
+    asked = queries(lambda: run(1))
+    return microseconds(lambda: run(MESSAGES), MESSAGES), asked
 
 
 def main() -> None:
@@ -177,8 +139,8 @@ def report() -> None:
         cells = []
         for engine in ENGINES:
             with override_settings(SESSION_ENGINE=f"django.contrib.sessions.backends.{engine}"):
-                taken, queries = measure(channel, consumer)
-            cells.append(f"{taken:9.0f} ({queries:d})")
+                taken, asked = measure(channel, consumer)
+            cells.append(f"{taken:9.0f} ({asked:d})")
         print(f"{name:44}" + "".join(f"{cell:>14}" for cell in cells), flush=True)
 
 
