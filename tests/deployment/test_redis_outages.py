@@ -9,20 +9,15 @@ import signal
 from collections.abc import Iterator
 
 import pytest
-from websockets.exceptions import ConnectionClosed, InvalidHandshake
-from websockets.sync.client import ClientConnection
 
-from tests.daphne.clients import HttpClient
 from tests.deployment.conftest import OWN
-from tests.deployment.site import Daphne, Site
+from tests.deployment.outages import PATIENCE, echoes, is_shed, serves, status
+from tests.deployment.site import Site
 from tests.servers.redis import RedisServer
 from tests.servers.sentinel import SentinelSet
 from tests.waiting import wait_until
 
 pytestmark = [pytest.mark.needs("redis-server"), pytest.mark.compiled_only]
-
-#: Seconds within which everything works again: the longest waits of the retries, and one try.
-PATIENCE = 30
 
 
 @pytest.fixture(scope="module")
@@ -51,48 +46,6 @@ def site(whole_site: Site) -> Iterator[Site]:
     print(whole_site.outputs())  # shown where the test failed
     assert all(daphne.process.running for daphne in whole_site.daphnes)
     assert all(worker.running for worker in whole_site.workers)
-
-
-def status(daphne: Daphne) -> int:
-    """What a request comes to."""
-    client = HttpClient(("127.0.0.1", daphne.port))
-    try:
-        client.request("/hello/")
-        return client.response().status
-    finally:
-        client.close()
-
-
-def echoes(socket: ClientConnection) -> bool:
-    """Whether a message comes back."""
-    text = secrets.token_hex(4)
-    try:
-        socket.send(text)
-        return socket.recv(timeout=5) == text
-    except (ConnectionClosed, TimeoutError):
-        return False
-
-
-def serves(daphne: Daphne) -> bool:
-    """Whether requests and new sockets are served."""
-    if status(daphne) != 200:
-        return False
-    try:
-        with daphne.websocket() as socket:
-            return echoes(socket)
-    except (ConnectionClosed, InvalidHandshake, OSError, EOFError):
-        return False  # it may just be shedding its sockets
-
-
-def is_shed(socket: ClientConnection) -> bool:
-    """Whether the server closes it within the time in which it may take its layer for lost."""
-    try:
-        while True:
-            socket.recv(timeout=PATIENCE)
-    except ConnectionClosed:
-        return True
-    except TimeoutError:
-        return False
 
 
 def lines(site: Site) -> int:
