@@ -247,13 +247,14 @@ class RedisKnowledge(RedisQueues):
         self._listened_learnt = float("-inf")
 
     def _wake_senders(self, shard: Shard, keys: list[bytes]) -> None:
-        start = shard.key("i", "")
-        for key in keys:
-            if key.startswith(start):
-                queue = key.removeprefix(start).decode()
-                entries, info, tokens = shard.queue_keys(queue)
-                shard.call(resp.pack(("DEL", entries)))
-                shard.call(FREED((entries, info, tokens), self._limits(shard, queue)[1]))
+        """Empty the queues that have one of ``keys``; some sender may begin to wait just now."""
+        starts = shard.key("q", ""), shard.key("i", "")
+        found = [key.removeprefix(one) for key in keys for one in starts if key.startswith(one)]
+        for name in dict.fromkeys(found):
+            queue = name.decode()
+            entries, info, tokens = shard.queue_keys(queue)
+            shard.call(resp.pack(("DEL", entries)))
+            shard.call(FREED((entries, info, tokens), self._limits(shard, queue)[1]))
 
 
 class Counts:

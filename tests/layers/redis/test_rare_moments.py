@@ -9,7 +9,7 @@ import pytest
 import redis
 
 from channels.exceptions import LayerUnavailable
-from channels.layers.redis import RedisChannelLayer
+from channels.layers.redis import RedisChannelLayer, blocking
 from channels.layers.redis.listening import BLOCK_SECONDS
 from tests.layers.redis.lent import fresh_prefix, lent_servers
 from tests.waiting import wait_until
@@ -64,6 +64,26 @@ def test_an_entry_that_is_put_back_wakes_who_began_to_wait_meanwhile(layer, clie
     assert client.lindex(f"{layer.prefix}q:one", 0)[0] & 0x80, "not marked"
     assert layer.receive(["one"]) == ("one", {"n": 1})
     thread.join()
+    assert found == [True]
+
+
+def test_a_flush_wakes_who_began_to_wait_for_room_meanwhile(layer, client, monkeypatch):
+    monkeypatch.setattr(blocking, "BLOCK_SECONDS", 60)
+    layer.send("one", {"n": 1})
+    found = []
+    thread = threading.Thread(target=lambda: found.append(layer.wait_for_room("one", 30)))
+    scan = layer.topology.scan
+
+    def scan_and_wait(*kinds):
+        portions = list(scan(*kinds))
+        thread.start()
+        wait_until(lambda: client.hget(f"{layer.prefix}i:one", "w") == b"1")
+        wait_until(lambda: layer._blocked)
+        return portions
+
+    monkeypatch.setattr(layer.topology, "scan", scan_and_wait)
+    layer.flush()
+    thread.join(20)
     assert found == [True]
 
 
