@@ -14,7 +14,6 @@ import time
 from typing import Any
 
 from channels.exceptions import ChannelFull
-from channels.names import random_part
 
 from .stores import channel_session_key
 
@@ -53,8 +52,7 @@ class Lease:
         with self._lock:
             if not self._ended:
                 self._remove_mark()
-                with contextlib.suppress(ChannelFull):  # there are some of them already
-                    self._layer.send(_mark(self._reply_channel), {"beat": random_part()})
+                _leave(self._layer, _mark(self._reply_channel), time.time_ns())
                 self._marked = True
 
     def end(self) -> None:
@@ -65,7 +63,7 @@ class Lease:
                 self._remove_mark()
 
     def _remove_mark(self) -> None:
-        self._layer.receive([_mark(self._reply_channel)])
+        _taken(self._layer, _mark(self._reply_channel))
 
 
 class Leases:
@@ -123,22 +121,35 @@ class Leases:
                 self._changed.wait(min(lease.due for lease in running) - now)
 
 
-def last_beat(layer: Any, reply_channel: str, wait: bool = False) -> str | None:
+def last_beat(layer: Any, reply_channel: str, wait: bool = False) -> int | None:
     """What tells the latest mark from others; None where there is none.
 
     ``wait``: for a moment, since others that look at it have taken it away meanwhile.
     """
     mark = _mark(reply_channel)
-    if wait:
+    beats = _taken(layer, mark)
+    if wait and not beats:
         timeout = min(_AWAY, _MOST_AWAY * expiry_of(layer))
         found, content = layer.receive([mark], block=True, timeout=timeout)
-    else:
-        found, content = layer.receive([mark])
-    if found is None:
+        if found is not None:
+            beats = [content["beat"], *_taken(layer, mark)]
+    if not beats:
         return None
-    with contextlib.suppress(ChannelFull):
-        layer.send(mark, content)
-    return str(content["beat"])
+    _leave(layer, mark, max(beats))
+    return max(beats)
+
+
+def _taken(layer: Any, mark: str) -> list[int]:
+    """The marks that there are, which are removed: one that was looked at may be back too late."""
+    beats = []
+    while (content := layer.receive([mark])[1]) is not None:
+        beats.append(content["beat"])
+    return beats
+
+
+def _leave(layer: Any, mark: str, beat: int) -> None:
+    with contextlib.suppress(ChannelFull):  # there are some of them already
+        layer.send(mark, {"beat": beat})
 
 
 def _mark(reply_channel: str) -> str:

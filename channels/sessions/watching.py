@@ -52,7 +52,7 @@ class _Watch:
     #: How often it was seen not to have moved since.
     still: int = 0
     #: The latest word that its consumer runs.
-    beat: str | None = None
+    beat: int | None = None
     deadline: float = field(init=False)
 
     def __post_init__(self) -> None:

@@ -19,6 +19,7 @@ from channels.message import Message
 from channels.routing import route
 from channels.sessions import (
     enforce_ordering,
+    leases,
     ordering,
     session_for_reply_channel,
     wait_channel_name,
@@ -141,7 +142,7 @@ def test_a_consumer_may_run_longer_than_messages_wait_and_none_behind_it_is_lost
 
     routing = [route(f"websocket.{name}", consume) for name in ("connect", "receive", "disconnect")]
     # Most of those that wait stand in channels of their own.
-    store = ChannelLayer(expiry=0.5, capacity=1000, channel_capacity={"__wait__.*": 2})
+    store = ChannelLayer(expiry=2, capacity=1000, channel_capacity={"__wait__.*": 2})
     layer = ChannelLayerWrapper(store, "default", routing)
     socket = Socket(layer=layer)
     workers = [running(Worker(layer, signal_handlers=False)) for _ in range(2)]
@@ -149,7 +150,7 @@ def test_a_consumer_may_run_longer_than_messages_wait_and_none_behind_it_is_lost
         send(socket, socket.connect(), socket.receive(1))
         assert started.wait(20)
         send(socket, *[socket.receive(order) for order in range(2, 10)])
-        for _ in range(6):  # each is half of the expiry
+        for _ in range(4):  # each is half of the expiry
             watch = wait_until(lambda: watcher._watches.get(socket.name))
             deadline = watch.deadline
             wait_until(lambda deadline=deadline: renewed(socket, deadline), timeout=20)
@@ -157,6 +158,18 @@ def test_a_consumer_may_run_longer_than_messages_wait_and_none_behind_it_is_lost
         go_on.set()
         wait_until(lambda: consumed == list(range(10)))
         wait_until(lambda: last_beat(layer, socket.name) is None)
+
+
+def test_of_several_marks_the_latest_counts_and_is_left(layer):
+    for beat in (2, 3, 1):
+        leases._leave(layer, leases._mark("a!b"), beat)
+    assert [leases.last_beat(layer, "a!b", wait) for wait in (False, True)] == [3, 3]
+    lease = leases.Lease(layer, "a!b")
+    lease.renew()
+    assert leases.last_beat(layer, "a!b") > 3
+    lease.end()
+    lease.renew()  # too late
+    assert leases.last_beat(layer, "a!b", wait=True) is None
 
 
 def renewed(socket: Socket, deadline: float) -> bool:
