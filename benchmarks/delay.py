@@ -193,7 +193,7 @@ def _in_project(database: Database, folder: str, *arguments: str) -> str:
         "DJANGO_SETTINGS_MODULE": "project.settings",
         "PYTHONPATH": folder,
     }
-    command = [sys.executable, *arguments]
+    command = [sys.executable, "-P", *arguments]
     return subprocess.run(
         command, env=environment, stdout=subprocess.PIPE, text=True, check=True
     ).stdout

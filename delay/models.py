@@ -98,6 +98,8 @@ class DelayedMessage(models.Model):
     objects: ClassVar[models.Manager["DelayedMessage"]] = DelayedMessages.as_manager()
 
     class Meta:
+        # Said here, so that the module can be imported where the app is not installed.
+        app_label = "channels_delay"
         verbose_name = _("delayed message")
         verbose_name_plural = _("delayed messages")
         indexes = (
