@@ -67,6 +67,9 @@ class Worker(Loop):
         self._table = table_for(self._using, channel_layer.alias)
         self._own = f"delay.{random_part()}!"
         self._generation = ""
+        #: The number of times that it was told something, and after how many it looks anyway: a
+        #: channel that drops what it has no room for still has more than these to be received.
+        self._heard, self._look_after = 0, max(1, channel_layer.get_capacity(self._own) // 2)
         #: Whether there are other delay servers, as far as it has heard.
         self._has_others = True
         self._rooms = Rooms(channel_layer, self._look_now)
@@ -135,7 +138,8 @@ class Worker(Loop):
         """When to look, after what was said to all servers."""
         if content.get("joined") not in {None, self._own}:
             self._has_others = True
-        return due_in(content)
+        self._heard += 1
+        return due_in(content) if self._heard % self._look_after else 0
 
     def _more(self, channels: list[str]) -> list[tuple[str, dict[str, Any]]]:
         """What waits in the layer besides, up to a bound that the layer has."""
