@@ -82,21 +82,17 @@ class DelayedMessageAdmin(ModelAdmin):  # type: ignore[type-arg]  # not subscrip
         """Applications send messages."""
         return False
 
-    def get_actions(self, request: HttpRequest) -> dict[str, Any]:
-        """Without Django's own deletion, as above."""
-        return {
-            name: action
-            for name, action in super().get_actions(request).items()
-            if name != "delete_selected"
-        }
-
     def has_delete_permission(
         self, request: HttpRequest, obj: DelayedMessage | None = None
     ) -> bool:
-        """For the action only; Django's own page would not heed what is being sent."""
-        return obj is None and super().has_delete_permission(request)
+        """Django's own deletion would not heed what is being sent."""
+        return False
 
-    @admin.action(description=_("Cancel selected messages"), permissions=["delete"])
+    def has_cancel_permission(self, request: HttpRequest) -> bool:
+        """Whoever may delete messages may cancel them."""
+        return super().has_delete_permission(request)
+
+    @admin.action(description=_("Cancel selected messages"), permissions=["cancel"])
     def cancel(self, request: HttpRequest, queryset: QuerySet[DelayedMessage]) -> None:
         """Remove messages, as ``channels.delay.cancel`` does."""
         count, _rows = self._unclaimed(queryset).delete()
