@@ -76,7 +76,7 @@ export class BoundCollection<K, V extends object> {
     if (this.#load) this.#reload(this.#load, 1);
   }
 
-  /** @internal The connection is lost: what is being loaded comes too late. */
+  /** @internal The connection, or the stream, is lost: what is being loaded comes too late. */
   lost(): void {
     clearTimeout(this.#timer);
     this.#told = null;

@@ -91,6 +91,7 @@ export class WebSocketBridge {
 
   /** Have `callback` called for each message of a stream, and no other function. */
   demultiplex(stream: string, callback: Callback): void {
+    this.#bound.get(stream)?.lost();
     this.#bound.delete(stream);
     this.streams[stream] = callback;
   }

@@ -157,6 +157,18 @@ describe("a collection that is loaded", () => {
     expect([...values.keys()]).toEqual([2]);
   });
 
+  it("is not loaded any more once its stream is bound anew", async () => {
+    const answers: ((rows: [number, Value][]) => void)[] = [];
+    const load = () => new Promise<[number, Value][]>((resolve) => answers.push(resolve));
+    const { bridge, values } = await bound(load);
+    const others = new Map<number, Value>();
+    bridge.bind("intval", others, { load });
+    answers[0]?.([[1, { name: "old", value: 1 }]]);
+    answers[1]?.([[2, { name: "new", value: 2 }]]);
+    await until(() => others.size);
+    expect(values.size).toBe(0);
+  });
+
   it("is loaded again where that failed", async () => {
     const logged = vi.spyOn(console, "error").mockImplementation(() => {});
     let failures = 2;
