@@ -126,7 +126,14 @@ def _due_at(at: datetime.datetime) -> int:
         raise TypeError(f"at must be a datetime, not {at!r} ({type(at).__name__})")
     if settings.USE_TZ and timezone.is_naive(at):
         raise ValueError(f"at must have a time zone where USE_TZ is on; {at!r} has none")
-    return instants.microseconds(at)
+    try:
+        due = instants.microseconds(at)
+        instants.from_microseconds(due)
+    except OverflowError as error:
+        raise ValueError(
+            f"at must be a date in every time zone, but {at!r} is not; use one nearer to now"
+        ) from error
+    return due
 
 
 def _row(key: str | uuid.UUID) -> Any:
