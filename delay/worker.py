@@ -36,6 +36,9 @@ logger = logging.getLogger("django.channels")
 #: Seconds within which a message comes that was waiting already: then others may be as well.
 _AT_ONCE = 0.002
 
+#: Seconds of a receive from a layer that failed: that it ends shows that the layer is back.
+_TRIAL = 1.0
+
 #: Seconds that a server sleeps at most, in case that nobody told it of a message: one that was
 #: stored by other means than ``save`` or ``send_later``, or while the layer was away.
 SLEEP = 60.0
@@ -110,8 +113,8 @@ class Worker(Loop):
         refresh = self._refresh_interval()
         self._join()
         while not self.termed:
-            begin = time.monotonic()
-            channel, content = self._next(channels, refresh)
+            begin, was_away = time.monotonic(), self._outage.failing
+            channel, content = self._next(channels, _TRIAL if was_away else refresh)
             if channel is not None:
                 self.in_job = True
                 waited = time.monotonic() - begin
@@ -120,6 +123,8 @@ class Worker(Loop):
                 self.in_job = False
             if self._announcement_is_due(channel, refresh):
                 self._join()
+            if was_away and not self._outage.failing:
+                self._look_now()  # nobody could tell of what was stored meanwhile
 
     def _take(self, received: Sequence[tuple[str, dict[str, Any]]]) -> None:
         """Handle what was received at a time."""
