@@ -141,8 +141,9 @@ class Worker(Loop):
 
     def _hear(self, content: dict[str, Any]) -> int:
         """When to look, after what was said to all servers."""
-        if content.get("joined") not in {None, self._own}:
+        if content.get("joined") not in {None, self._own} and not self._has_others:
             self._has_others = True
+            wake(self.channel_layer, 0)  # what was stored last may have come after its first look
         self._heard += 1
         return due_in(content) if self._heard % self._look_after else 0
 

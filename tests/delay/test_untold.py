@@ -8,6 +8,7 @@ from django.db import transaction
 
 from channels.asgi import ChannelLayerWrapper, channel_layers
 from channels.delay import send_later
+from channels.delay.waking import NEVER
 from channels.exceptions import LayerUnavailable
 from channels.layers.inmemory import ChannelLayer
 from tests.delay.databases import ALIAS
@@ -56,3 +57,13 @@ def test_what_was_stored_while_the_layer_was_away_is_sent_when_it_is_back(
     away.clear()
 
     assert layer.receive(["now"], block=True, timeout=20) == ("now", {})
+
+
+def test_a_server_that_was_alone_has_one_that_joins_look_once_more(run, layer):
+    run()
+    layer.group_add("channels.delay", "delay.new!all")
+
+    layer.send_group("channels.delay", {"due": NEVER, "joined": "delay.new!"})
+
+    told = [layer.receive(["delay.new!"], block=True, timeout=20)[1] for _ in range(2)]
+    assert told == [{"due": NEVER, "joined": "delay.new!"}, {"due": 0}]
