@@ -73,9 +73,14 @@ class Rooms:
                 self._full.pop(names.queue_name(channel), None)
 
     def closed(self) -> tuple[list[str], list[str]]:
-        """What is to be left alone: channels, and beginnings of the names of process channels."""
+        """What is to be left alone: channels, and beginnings of the names of process channels.
+
+        Forgets queues that nobody has tried since they might be: nothing waits for them any more.
+        """
         now = time.monotonic()
         with self._lock:
+            for queue in [name for name, full in self._full.items() if full.until + MOST < now]:
+                del self._full[queue]
             queues = [queue for queue, full in self._full.items() if full.until > now]
         plain = [queue for queue in queues if not names.is_process_channel(queue)]
         return plain, [queue for queue in queues if names.is_process_channel(queue)]
@@ -98,6 +103,6 @@ class Rooms:
             self._watched.discard(queue)
             full = self._full.get(queue)
             if has_room and full is not None:
-                full.until = 0.0
+                full.until = time.monotonic()
         if has_room:
             self._tell()
