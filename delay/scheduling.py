@@ -24,6 +24,9 @@ __all__ = ["cancel", "compose", "due_after", "reschedule", "send_later"]
 
 _MILLISECOND = datetime.timedelta(milliseconds=1)
 
+#: Microseconds; no time zone is further from UTC.
+_DAY = 86_400_000_000
+
 
 def send_later(
     channel: str | Channel,
@@ -98,10 +101,16 @@ def due_after(milliseconds: int) -> int:
     """The instant that comes so much later than now. Raises ``ValueError`` beyond all dates."""
     due = instants.now() + milliseconds * 1000
     try:
-        instants.from_microseconds(due)
+        _check_date(due)
     except OverflowError as error:
         raise ValueError(f"no date is {milliseconds} ms from now; use a shorter delay") from error
     return due
+
+
+def _check_date(due: int) -> None:
+    """Raise ``OverflowError`` for an instant that has no date in some time zone."""
+    for shift in (-_DAY, _DAY):
+        instants.from_microseconds(due + shift)
 
 
 def _due(delay: int | datetime.timedelta | None, at: datetime.datetime | None) -> int:
@@ -128,7 +137,7 @@ def _due_at(at: datetime.datetime) -> int:
         raise ValueError(f"at must have a time zone where USE_TZ is on; {at!r} has none")
     try:
         due = instants.microseconds(at)
-        instants.from_microseconds(due)
+        _check_date(due)
     except OverflowError as error:
         raise ValueError(
             f"at must be a date in every time zone, but {at!r} is not; use one nearer to now"

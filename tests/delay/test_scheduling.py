@@ -80,6 +80,7 @@ def test_a_channel_may_be_given_for_its_name():
         ({"delay": datetime.timedelta.max}, ValueError),
         ({"at": datetime.datetime(2030, 1, 1)}, ValueError),
         ({"at": datetime.datetime.max.replace(tzinfo=datetime.timezone(-DAY / 2))}, ValueError),
+        ({"at": datetime.datetime.max.replace(tzinfo=datetime.UTC)}, ValueError),
         ({"at": datetime.date(2030, 1, 1)}, TypeError),
         ({"at": 1_900_000_000}, TypeError),
     ],
