@@ -22,9 +22,9 @@ _numbers = itertools.count()
 
 @contextmanager
 def made_databases(file: Path | None = None) -> Iterator[None]:
-    """A context in which the configured databases are fresh ones with all tables.
+    """A context in which the default database is a fresh one with all tables.
 
-    The default one is in ``file``, or in memory. Fixtures of several folders may have it open at a
+    It is in ``file``, or in memory. Fixtures of several folders may have it open at a
     time: in memory they share one, and it is made anew after one in a file took its place.
     """
     if file is None and _in_use[-1:] == [None]:
@@ -49,7 +49,7 @@ def _set_up(file: Path | None) -> Any:
     in_memory = f"file:tests{next(_numbers)}?mode=memory&cache=shared"
     test["NAME"] = in_memory if file is None else str(file)
     try:
-        return setup_databases(verbosity=0, interactive=False)
+        return setup_databases(verbosity=0, interactive=False, aliases={"default"})
     finally:
         test["NAME"] = earlier
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from django.contrib.auth.models import User
 
 from tests.databases import made_databases
+from tests.delay.databases import configured
 
 
 def names() -> set[str]:
@@ -46,6 +47,12 @@ def open_in_another_thread() -> Iterator[None]:
     finally:
         ended.set()
         thread.join()
+
+
+def test_databases_of_other_aliases_are_left_alone(tmp_path: Path) -> None:
+    nowhere = {"ENGINE": "django.db.backends.postgresql", "NAME": "x" * 64, "PORT": 1}
+    with configured(nowhere, alias="nowhere"), made_databases(tmp_path / "test.sqlite3"):
+        assert names() == set()
 
 
 def test_one_in_memory_is_fresh_though_a_thread_has_the_one_before_open(tmp_path: Path) -> None:

@@ -138,9 +138,7 @@ def test_a_case_that_could_not_start_tries_again_with_its_next_test(layers):
                 super().setUpClass()
             assert cls.site.server.pid is None
             assert cls.site.workers.pid is None
-            cls.site.workers._environment = Environment.here(
-                CHANNEL_LAYERS={"default": layers["default"] | {"ROUTING": []}}
-            )
+            layers["default"]["ROUTING"] = []
 
     with override_settings(CHANNEL_LAYERS=layers):
         assert run(Case).wasSuccessful()
