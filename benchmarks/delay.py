@@ -21,8 +21,10 @@ from servers import APPS, PEER_PYTHON, Contender, Program, Running, available, r
 
 from tests.servers.postgresql import PostgresServer
 
-#: Messages that are scheduled as fast as it goes, and the seconds after which they are due.
-BURST, BURST_DELAY = 5_000, 20
+#: Messages that are scheduled as fast as it goes: of ours, and of the peers, which take longer.
+BURST = {"later": 5_000, "later_peers": 1_000}
+#: Seconds after which they are due.
+BURST_DELAY = 20
 #: A steady load: messages, messages a second, seconds until each is due.
 STEADY, STEADY_RATE, STEADY_DELAY = 1_000, 100, 1
 #: Numbers of pending messages of which the memory is told.
@@ -158,23 +160,24 @@ def _burst(
 ) -> tuple[float, float]:
     """Rates at which many messages are accepted and, being due together, delivered."""
     before, stored = len(_recorded(site)), database.count() if database else 0
+    burst = BURST[contender.project]
     begin = time.monotonic()
     program = subprocess.Popen(
-        [contender.python, "-m", "project.schedule", f"project.{module}", str(BURST), "0",
+        [contender.python, "-m", "project.schedule", f"project.{module}", str(burst), "0",
          str(BURST_DELAY), "together"],
         cwd=site.folder, env=site.environment, stdout=subprocess.PIPE, text=True,
     )  # fmt: skip
     if database:
         _wait(lambda: database.count() > stored + 1)
         begin = time.monotonic()
-        _wait(lambda: database.count() + len(_recorded(site)) - before >= stored + BURST)
+        _wait(lambda: database.count() + len(_recorded(site)) - before >= stored + burst)
         seconds = time.monotonic() - begin
         program.communicate()
     else:
         seconds = float(program.communicate()[0])
-    _wait(lambda: len(_recorded(site)) >= before + BURST)
+    _wait(lambda: len(_recorded(site)) >= before + burst)
     times = [when for when, _ in _recorded(site)[before:]]
-    return BURST / seconds, BURST / (max(times) - min(times))
+    return burst / seconds, burst / (max(times) - min(times))
 
 
 def _print(name: str, one: Figures) -> None:
