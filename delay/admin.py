@@ -95,7 +95,7 @@ class DelayedMessageAdmin(ModelAdmin):  # type: ignore[type-arg]  # not subscrip
     @admin.action(description=_("Cancel selected messages"), permissions=["cancel"])
     def cancel(self, request: HttpRequest, queryset: QuerySet[DelayedMessage]) -> None:
         """Remove messages, as ``channels.delay.cancel`` does."""
-        count, _rows = self._unclaimed(queryset).delete()
+        count = queryset.cancel()  # type: ignore[attr-defined]
         self._tell(request, count, "%d message was cancelled.", "%d messages were cancelled.")
 
     @admin.action(

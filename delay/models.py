@@ -9,7 +9,7 @@ import time
 import uuid
 from typing import Any, ClassVar
 
-from django.db import models
+from django.db import models, transaction
 from django.utils.translation import gettext_lazy as _
 
 from channels import DEFAULT_CHANNEL_LAYER, codec
@@ -51,6 +51,14 @@ class DelayedMessages(models.QuerySet["DelayedMessage"]):
         """Those that no delay server is sending now, as far as claims stand in the table."""
         now = instants.now()
         return self.filter(models.Q(claimed_until__isnull=True) | models.Q(claimed_until__lte=now))
+
+    def cancel(self) -> int:
+        """Remove those that no delay server is sending now; returns how many there were."""
+        with transaction.atomic(using=self.db):
+            rows = self.order_by().unclaimed()
+            # Written first, which keeps claims away while Django reads the rows for its signals.
+            rows.update(claimed_by=None)
+            return rows.delete()[0]
 
     def send_now(self) -> int:
         """Have them sent now, dead letters too; returns how many there were."""

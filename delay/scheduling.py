@@ -58,8 +58,7 @@ def cancel(key: str | uuid.UUID) -> bool:
     False where there is none any more, or it is being sent just now. Raises ``ValueError`` for what
     is no key.
     """
-    count, _ = _row(key).delete()
-    return bool(count)
+    return bool(_row(key).cancel())
 
 
 def reschedule(

@@ -1,17 +1,23 @@
 """Tests of send_later, cancel and reschedule: what they take and what they refuse."""
 
 import datetime
+import threading
 import uuid
+from typing import Any
 
 import pytest
+from django.db import connections
+from django.db.models.signals import pre_delete
 from django.test import override_settings
 from django.utils import timezone
 
 import channels.delay
 from channels import Channel, codec
 from channels.delay import cancel, instants, reschedule, send_later
+from channels.delay.claims import Condition, table_for
 from channels.delay.models import DelayedMessage, new_key
 from channels.exceptions import InvalidChannelLayerError, MessageTooLarge
+from tests.delay.databases import ALIAS
 
 pytestmark = pytest.mark.usefixtures("database", "layer")
 
@@ -139,6 +145,29 @@ def test_unknown_keys_are_told_from_what_is_no_key(action):
     assert action(uuid.uuid4()) is False
     with pytest.raises(ValueError, match="badly formed"):
         action("12")
+
+
+def test_what_is_being_cancelled_is_claimed_by_nobody():
+    key, claimed = send_later("a", {}, delay=0), []
+
+    def claim() -> None:
+        with table_for(ALIAS, "default").claim(instants.now(), Condition()) as batch:
+            claimed.extend(batch.rows)
+        connections[ALIAS].close()
+
+    thread = threading.Thread(target=claim)
+
+    def claim_meanwhile(**kwargs: Any) -> None:
+        thread.start()
+        thread.join(0.2)  # where the database makes it wait, until the row is gone
+
+    pre_delete.connect(claim_meanwhile, sender=DelayedMessage)
+    try:
+        assert cancel(key)
+    finally:
+        pre_delete.disconnect(claim_meanwhile, sender=DelayedMessage)
+        thread.join(20)
+    assert claimed == []
 
 
 def test_a_dead_letter_may_be_cancelled_or_rescheduled():
