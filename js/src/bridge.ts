@@ -100,12 +100,14 @@ export class WebSocketBridge {
    * Send what is made JSON, as soon as there is a connection.
    *
    * False where it could be neither sent nor queued: the queue is full, or the bridge is closed.
-   * Throws an Error before `connect`.
+   * Throws an Error before `connect`, and a TypeError for what JSON cannot express.
    */
   send(message: unknown): boolean {
     if (!this.#socket) throw new Error("there is no connection: call connect() first");
+    const json = JSON.stringify(message);
+    if (json === undefined) throw new TypeError(`there is no JSON of ${typeof message}`);
     const { hasRoom } = this.#socket;
-    if (hasRoom) this.#socket.send(JSON.stringify(message));
+    if (hasRoom) this.#socket.send(json);
     return hasRoom;
   }
 

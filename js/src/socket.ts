@@ -9,6 +9,9 @@ import type { Settings } from "./options.js";
 /** An address, or what gives one for each attempt. */
 export type Address = string | (() => string | Promise<string>);
 
+/** Bytes: 125 of a control frame, less those of the code. */
+const MOST_OF_A_REASON = 123;
+
 /** A ReconnectingWebSocket that takes its time from `Attempts`. */
 export class BridgeSocket extends ReconnectingWebSocket {
   readonly attempts: Attempts;
@@ -52,16 +55,17 @@ export class BridgeSocket extends ReconnectingWebSocket {
   }
 
   override close(code = 1000, reason?: string): void {
+    const fitting = cut(reason);
     this.attempts.ended(code);
     this.#endPause();
-    super.close(sendable(code), reason);
+    super.close(sendable(code), fitting);
     this.#leave();
   }
 
   override reconnect(code?: number, reason?: string): void {
     this.attempts.restarted();
     this.#watchNetwork(true);
-    super.reconnect(code && sendable(code), reason);
+    super.reconnect(code && sendable(code), cut(reason));
     this.#hurry();
   }
 
@@ -133,6 +137,14 @@ export class BridgeSocket extends ReconnectingWebSocket {
 /** The code of a close: events that no browser made stand for a connection that failed. */
 function codeOf(event: CloseEvent): number {
   return event instanceof CloseEvent ? ABNORMAL : (event as { code: number }).code;
+}
+
+/** A reason as long as a close frame may have it (RFC 6455, 5.5); browsers throw at a longer one. */
+function cut(reason?: string): string | undefined {
+  const bytes = reason === undefined ? [] : new TextEncoder().encode(reason);
+  if (bytes.length <= MOST_OF_A_REASON) return reason;
+  const { read } = new TextEncoder().encodeInto(reason as string, new Uint8Array(MOST_OF_A_REASON));
+  return reason?.slice(0, read);
 }
 
 /** The code that stands for `code` in a close frame: a client may send no others. */

@@ -7,6 +7,13 @@ import { WebSocketBridge } from "../src/index.js";
 import { bridgeFor, QUICK, TestServer, until } from "./server.js";
 
 describe("messages", () => {
+  it.each([undefined, () => 1, Symbol("s")])("that JSON cannot express are refused", (message) => {
+    const bridge = new WebSocketBridge(QUICK);
+    bridge.connect("ws://127.0.0.1:1/");
+    expect(() => bridge.send(message)).toThrow(TypeError);
+    bridge.close();
+  });
+
   it("of no stream go to the listener, with null as their stream", async () => {
     const server = await TestServer.start();
     server.onconnect = () => server.send({ prop1: "value1" });

@@ -152,6 +152,13 @@ describe("a connection ends", () => {
     bridge.close();
   });
 
+  it.each(["x".repeat(124), "ä".repeat(62)])("with a reason that is too long", async (reason) => {
+    const { server, bridge } = await connected();
+    bridge.close(3000, reason);
+    await until(() => server.codes.length);
+    expect(server.codes).toEqual([3000]);
+  });
+
   it("when the page closes it while it is away", async () => {
     const { server, bridge } = await connected();
     await server.kill();
