@@ -8,6 +8,7 @@ mark is due, which are nearly all, cost nothing but a note in this process.
 
 import contextlib
 import logging
+import math
 import os
 import threading
 import time
@@ -72,14 +73,15 @@ class Leases:
     def __init__(self) -> None:
         self._changed = threading.Condition()
         self._running: set[Lease] = set()
-        self._sleeps = True
+        #: When the thread looks at them next, on the monotonic clock.
+        self._looks_at = math.inf
         self._thread: threading.Thread | None = None
 
     def begin(self, layer: Any, reply_channel: str) -> Lease:
         """Note that a consumer begins."""
         lease = Lease(layer, reply_channel)
         self._running.add(lease)
-        if self._sleeps:  # which it does not where another consumer ran a moment ago
+        if lease.due < self._looks_at:  # not so where another consumer ran a moment ago
             self._wake()
         return lease
 
@@ -108,17 +110,17 @@ class Leases:
         with self._changed:
             while True:
                 # In this order: a lease that begins meanwhile is seen here, or sees that it is so.
-                self._sleeps = True
+                self._looks_at = math.inf
                 running = list(self._running)
                 if not running:
                     self._changed.wait()
                     continue
-                self._sleeps = False
+                self._looks_at = min(lease.due for lease in running)
                 now = time.monotonic()
                 due = [lease for lease in running if lease.due <= now]
                 if due:
                     return due
-                self._changed.wait(min(lease.due for lease in running) - now)
+                self._changed.wait(self._looks_at - now)
 
 
 def last_beat(layer: Any, reply_channel: str, wait: bool = False) -> int | None:

@@ -1,5 +1,6 @@
 """Tests of sockets whose messages wait for one that was lost."""
 
+import math
 import os
 import random
 import signal
@@ -159,6 +160,18 @@ def test_a_consumer_may_run_longer_than_messages_wait_and_none_behind_it_is_lost
         go_on.set()
         wait_until(lambda: consumed == list(range(10)))
         wait_until(lambda: last_beat(layer, socket.name) is None)
+
+
+def test_a_consumer_of_a_layer_that_keeps_messages_for_less_time_says_in_time_that_it_runs():
+    running, layers = leases.Leases(), [ChannelLayer(expiry=expiry) for expiry in (600, 1)]
+    begun = [running.begin(layers[0], "long!1")]
+    wait_until(lambda: running._looks_at < math.inf)  # for the one that is there
+    begun.append(running.begin(layers[1], "short!1"))
+    try:
+        wait_until(lambda: leases.last_beat(layers[1], "short!1"))
+    finally:
+        for lease in begun:
+            running.end(lease)
 
 
 def test_of_several_marks_the_latest_counts_and_is_left(layer):
