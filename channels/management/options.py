@@ -11,7 +11,7 @@ from channels import DEFAULT_CHANNEL_LAYER
 from channels.asgi import ChannelLayerWrapper, channel_layers
 from channels.exceptions import InvalidChannelLayerError
 
-__all__ = ["add_layer_option", "add_option", "shared_layer"]
+__all__ = ["add_layer_option", "add_option", "add_threads_option", "shared_layer", "threads_of"]
 
 
 def add_option(parser: CommandParser, name: str, **arguments: Any) -> None:
@@ -32,6 +32,26 @@ def add_layer_option(parser: CommandParser) -> None:
         metavar="ALIAS",
         help="The channel layer, by its alias in CHANNEL_LAYERS (default: %(default)s).",
     )
+
+
+def add_threads_option(parser: CommandParser, what: str) -> None:
+    """Add ``--threads``, how many at a time of ``what`` there are; ``threads_of`` reads it."""
+    add_option(
+        parser,
+        "--threads",
+        type=int,
+        default=1,
+        metavar="N",
+        help=f"The number of {what} (default: %(default)s).",
+    )
+
+
+def threads_of(options: dict[str, Any]) -> int:
+    """What ``--threads`` says. Raises ``CommandError`` for less than one."""
+    threads: int = options["threads"]
+    if threads < 1:
+        raise CommandError(f"--threads must be 1 or more, not {threads}.")
+    return threads
 
 
 def shared_layer(alias: str) -> ChannelLayerWrapper:

@@ -1,17 +1,32 @@
 """What is asked of a deployment whose server is away: whether it serves, and sheds its sockets."""
 
 import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from websockets.exceptions import ConnectionClosed, InvalidHandshake
 from websockets.sync.client import ClientConnection
 
 from tests.daphne.clients import HttpClient
-from tests.deployment.site import Daphne
+from tests.deployment.site import Daphne, Site
+from tests.waiting import wait_until
 
-__all__ = ["PATIENCE", "echoes", "is_shed", "serves", "status"]
+__all__ = ["PATIENCE", "at_work", "echoes", "is_shed", "serves", "status"]
 
 #: Seconds within which everything works again: the longest waits of the retries, and one try.
 PATIENCE = 30
+
+
+@contextmanager
+def at_work(site: Site) -> Iterator[Site]:
+    """The site, at work; and afterwards still run by the same processes."""
+    site.begin(workers=2)
+    for daphne in site.daphnes:
+        wait_until(lambda one=daphne: serves(one), PATIENCE)
+    yield site
+    print(site.outputs())  # shown where the test failed
+    assert all(daphne.process.running for daphne in site.daphnes)
+    assert all(worker.running for worker in site.workers)
 
 
 def status(daphne: Daphne) -> int:

@@ -8,7 +8,7 @@ from contextlib import closing
 import pytest
 
 from tests.deployment.conftest import OWN
-from tests.deployment.outages import PATIENCE, echoes, is_shed, serves, status
+from tests.deployment.outages import PATIENCE, at_work, echoes, is_shed, serves, status
 from tests.deployment.site import Site
 from tests.servers.rabbitmq import Broker
 from tests.waiting import wait_until
@@ -40,14 +40,8 @@ def whole_site(server: Broker, tmp_path_factory: pytest.TempPathFactory) -> Iter
 
 @pytest.fixture
 def site(whole_site: Site) -> Iterator[Site]:
-    """The site, at work; and afterwards still run by the same processes."""
-    whole_site.begin(workers=2)
-    for daphne in whole_site.daphnes:
-        wait_until(lambda one=daphne: serves(one), PATIENCE)
-    yield whole_site
-    print(whole_site.outputs())  # shown where the test failed
-    assert all(daphne.process.running for daphne in whole_site.daphnes)
-    assert all(worker.running for worker in whole_site.workers)
+    with at_work(whole_site) as site:
+        yield site
 
 
 @pytest.mark.parametrize("end", ["stop", "kill"])

@@ -12,7 +12,13 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from channels.asgi import ChannelLayerWrapper
 from channels.log import setup_logger
 from channels.management.consumers import http_consumer, serves_static
-from channels.management.options import add_layer_option, add_option, shared_layer
+from channels.management.options import (
+    add_layer_option,
+    add_option,
+    add_threads_option,
+    shared_layer,
+    threads_of,
+)
 from channels.message import Message
 from channels.signals import worker_process_ready
 from channels.worker import Worker, WorkerGroup
@@ -44,14 +50,7 @@ class Command(BaseCommand):
             metavar="GLOB",
             help="Do not listen on channels that match GLOB; may be repeated.",
         )
-        add_option(
-            parser,
-            "--threads",
-            type=int,
-            default=1,
-            metavar="N",
-            help="The number of consumers that run at a time (default: %(default)s).",
-        )
+        add_threads_option(parser, "consumers that run at a time")
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Run the worker. Raises ``CommandError`` for options that cannot work."""
@@ -72,9 +71,7 @@ class Command(BaseCommand):
 
     def make_worker(self, layer: ChannelLayerWrapper, options: dict[str, Any]) -> Worker:
         """The worker that the options ask for, not yet running."""
-        threads = options["threads"]
-        if threads < 1:
-            raise CommandError(f"--threads must be 1 or more, not {threads}.")
+        threads = threads_of(options)
         arguments: dict[str, Any] = {
             "channel_layer": layer,
             "callback": self.log_message if options["verbosity"] > 1 else None,

@@ -12,7 +12,12 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from channels.asgi import ChannelLayerWrapper
 from channels.handler.wsgi import WSGIApplication, WSGIConsumer
 from channels.log import setup_logger
-from channels.management.options import add_layer_option, add_option, shared_layer
+from channels.management.options import (
+    add_layer_option,
+    add_threads_option,
+    shared_layer,
+    threads_of,
+)
 from channels.routing import route
 from channels.signals import worker_process_ready
 from channels.spec import HTTP_REQUEST
@@ -38,21 +43,12 @@ class Command(BaseCommand):
             "(default: the setting WSGI_APPLICATION).",
         )
         add_layer_option(parser)
-        add_option(
-            parser,
-            "--threads",
-            type=int,
-            default=1,
-            metavar="N",
-            help="The number of requests that are answered at a time (default: %(default)s).",
-        )
+        add_threads_option(parser, "requests that are answered at a time")
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Run the worker. Raises ``CommandError`` for arguments that cannot work."""
         logger = setup_logger("django.channels", options["verbosity"])
-        threads = options["threads"]
-        if threads < 1:
-            raise CommandError(f"--threads must be 1 or more, not {threads}.")
+        threads = threads_of(options)
         path = options["application"] or getattr(settings, "WSGI_APPLICATION", None)
         layer = shared_layer(options["layer"])
         worker = make_worker(layer, load_application(path), threads)

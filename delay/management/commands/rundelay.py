@@ -9,7 +9,13 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from channels.delay.worker import SLEEP, Worker
 from channels.log import setup_logger
-from channels.management.options import add_layer_option, add_option, shared_layer
+from channels.management.options import (
+    add_layer_option,
+    add_option,
+    add_threads_option,
+    shared_layer,
+    threads_of,
+)
 
 __all__ = ["Command"]
 
@@ -33,25 +39,16 @@ class Command(BaseCommand):
             help="Look at the database after so many seconds at most (default: %(default)s). "
             "Messages are sent when they are due, whatever it is.",
         )
-        add_option(
-            parser,
-            "--threads",
-            type=int,
-            default=1,
-            metavar="N",
-            help="The number of threads that send (default: %(default)s).",
-        )
+        add_threads_option(parser, "threads that send")
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Run the server. Raises ``CommandError`` for options that cannot work."""
         logger = setup_logger("django.channels", options["verbosity"])
         layer = shared_layer(options["layer"])
-        for option, least in (("sleep", "more than 0"), ("threads", "1 or more")):
-            if not options[option] > 0:
-                raise CommandError(f"--{option} must be {least}, not {options[option]}.")
-        worker = Worker(
-            layer, database_sleep_duration=options["sleep"], n_threads=options["threads"]
-        )
+        if not options["sleep"] > 0:
+            raise CommandError(f"--sleep must be more than 0, not {options['sleep']}.")
+        threads = threads_of(options)
+        worker = Worker(layer, database_sleep_duration=options["sleep"], n_threads=threads)
         with worker.signals_taken_over():
             logger.info("Listening on channel asgi.delay of channel layer %s", layer)
             worker.run()
