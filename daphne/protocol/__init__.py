@@ -5,7 +5,7 @@
     core, operations      the interface between a protocol and the socket's owner
     http1                 HTTP/1.1: which request is read when; begin to read here
       http_connection       its base: writing, closing, one deadline
-      responder             its other half: how a request is answered
+      receiver, responder   its other half: how a body is received, and a request answered
       head_buffer, request  from bytes to a checked request (head, forwarded, trust)
       body, upload          from bytes to a body on its way to the channel layer
       exchange, credit      one request and its response; flow control of that

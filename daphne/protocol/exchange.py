@@ -1,13 +1,13 @@
-"""One request and its response: what the HTTP/1.1 core remembers between the two.
+"""One request and its response: what a core remembers between the two.
 
-Only state and the messages about it are here; what happens when is decided in ``http1``.
+Only state and the messages about it are here; what happens when is decided in ``receiver`` and
+``responder``.
 """
 
 from functools import lru_cache
 from typing import Any
 
 from channels.spec import HttpRequest, http_request
-from daphne.protocol.body import BodyDecoder
 from daphne.protocol.credit import Credit
 from daphne.protocol.request import Request
 from daphne.protocol.response import ResponseBody
@@ -33,11 +33,11 @@ class Exchange:
         "body",
         "continue_due",
         "credit",
-        "decoder",
         "held",
         "local",
         "looked_at",
         "received",
+        "receiving",
         "reply_channel",
         "request",
         "started",
@@ -54,8 +54,8 @@ class Exchange:
         self.started = started
         #: Whether the application was sent a request without a body.
         self.announced = False
-        #: Decodes the body until its end has come; None then, or where there is none.
-        self.decoder: BodyDecoder | None = None
+        #: Whether there is a body whose end has not come.
+        self.receiving = False
         #: Takes the body to the layer; None where there is none.
         self.upload: Upload | None = None
         #: Bytes of body received, and how many they were at the last look at the rate.

@@ -18,24 +18,25 @@ page, and the connection is closed; the shell reads on for a moment, so that the
 A client that closes its sending side is answered within ``half_close_grace`` seconds, or not at
 all: nothing tells it from a client that is gone. A WebSocket handshake replaces this core.
 
-The answers are written in ``responder``; deadline and closing are in ``http_connection``.
+How a request is answered is in ``responder``, and how its body is received in ``receiver``, which
+HTTP/2 shares; deadline and closing are in ``http_connection``.
 """
 
 import secrets
+from collections.abc import Mapping
+from typing import Any
 
-from channels.exceptions import ChannelFull
-from channels.spec import HTTP_REQUEST
 from daphne.exceptions import RequestRefused
-from daphne.protocol.body import ChunkedDecoder, LengthDecoder
+from daphne.protocol.body import BodyDecoder, ChunkedDecoder, LengthDecoder
 from daphne.protocol.core import ConnectionContext
-from daphne.protocol.credit import Credit
+from daphne.protocol.error_pages import error_response
 from daphne.protocol.exchange import Exchange
 from daphne.protocol.head import Head
 from daphne.protocol.head_buffer import HeadBuffer
-from daphne.protocol.operations import Register, Send, Upgrade
+from daphne.protocol.operations import Upgrade
+from daphne.protocol.receiver import Receiver
 from daphne.protocol.request import CHUNKED, parse_request
-from daphne.protocol.responder import Responder, logger
-from daphne.protocol.upload import Upload
+from daphne.protocol.response import Start, render_start
 from daphne.protocol.websocket import WebSocketCore
 
 __all__ = ["Http1Core"]
@@ -46,10 +47,10 @@ _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 _PIPELINE_LIMIT = 64 * 1024
 
 
-class Http1Core(Responder):
+class Http1Core(Receiver):
     """The HTTP/1.1 side of one connection."""
 
-    __slots__ = ("_awaited", "_buffer", "_count", "_name")
+    __slots__ = ("_awaited", "_buffer", "_count", "_decoder", "_name")
 
     def __init__(self, context: ConnectionContext) -> None:
         super().__init__(context)
@@ -59,6 +60,8 @@ class Http1Core(Responder):
         self._count = 0
         #: What of the next request the deadline is for; empty where it is for something else.
         self._awaited = "head"
+        #: Decodes the body of the request under way, if it has one.
+        self._decoder: BodyDecoder
 
     # -- from the client --------------------------------------------------------------------------
 
@@ -71,7 +74,7 @@ class Http1Core(Responder):
         if self._closed or self._discarding:
             return
         exchange = self._exchange
-        if exchange is not None and exchange.decoder is not None:
+        if exchange is not None and exchange.receiving:
             self._receive_body(exchange, data)
             return
         self._buffer.append(data)
@@ -80,59 +83,9 @@ class Http1Core(Responder):
         else:
             self._regulate()
 
-    def receive_eof(self) -> None:
-        """See ``Core``: answer what was asked, for a moment."""
-        exchange = self._exchange
-        self._eof = True
-        if self._closed:
-            return
-        if exchange is None:
-            if not self._write_paused:
-                self._close()
-        elif exchange.decoder is not None:
-            self._abandon(exchange)
-            self._close()
-        elif not exchange.status:
-            self._await_response(exchange)
-
-    def connection_lost(self) -> None:
-        """See ``Core``: tell the application."""
-        self._closed = True
-        self._deadline = None
-        if self._exchange is not None:
-            self._abandon(self._exchange)
-
-    def pause_writing(self) -> None:
-        """See ``Core``: from now on the client's time counts, not the application's."""
-        self._write_paused = True
-        self._await_client()
-
-    def resume_writing(self) -> None:
-        """See ``Core``."""
-        self._write_paused = False
-        if self._closed:
-            return
-        exchange = self._exchange
-        if exchange is None:
-            self._serve()
-        elif exchange.status:
-            self._await_response(exchange)
-
-    def drained(self, count: int) -> None:
-        """See ``Core``: give credit to the worker."""
-        self._outstanding -= count
-        exchange = self._exchange
-        if self._write_paused:
-            self._await_client()
-        if exchange is not None and exchange.credit is not None and exchange.body is not None:
-            # No byte of body has left before all bytes that were written earlier.
-            exchange.credit.advance(exchange.body.size - self._outstanding)
-
     def _await_client(self) -> None:
-        exchange = self._exchange
-        if not self._closed and (exchange is None or exchange.status):
-            self._awaited = ""
-            self._arm(self.context.options.write_timeout)
+        self._awaited = ""
+        super()._await_client()
 
     # -- reading requests -------------------------------------------------------------------------
 
@@ -185,10 +138,7 @@ class Http1Core(Responder):
         if request.length:
             self._start_body(exchange)
         else:
-            self.emit(Register(local))
-            self.emit(Send(HTTP_REQUEST, exchange.message(), exchange))
-            exchange.announced = True
-            self._await_response(exchange, exchange.started)
+            self._announce(exchange)
 
     def _upgrade(self, head: Head) -> None:
         """Hand the connection over to a WebSocket core."""
@@ -201,156 +151,99 @@ class Http1Core(Responder):
     def _start_body(self, exchange: Exchange) -> None:
         options = self.context.options
         length = exchange.request.length
-        if options.max_body is not None and length > options.max_body:
-            self._refuse_exchange(exchange, _too_large())
+        if not self._start_upload(exchange):
             return
-        self.emit(Register(exchange.local))
-        exchange.upload = Upload(exchange.message(), self.emit, options.body_chunk_size)
         if length == CHUNKED:
-            exchange.decoder = ChunkedDecoder(
+            self._decoder = ChunkedDecoder(
                 options.header_line_limit, options.header_total_limit, options.max_headers
             )
         else:
-            exchange.decoder = LengthDecoder(length)
-        exchange.upload.begin(length)
-        self._arm(options.body_grace, exchange.started)
+            self._decoder = LengthDecoder(length)
         exchange.continue_due = exchange.request.expects_continue and not len(self._buffer)
         self._continue(exchange)
         if len(self._buffer):
             self._receive_body(exchange, self._buffer.take())
 
-    def _continue(self, exchange: Exchange) -> None:
-        """Ask for the body as soon as it is wanted (RFC 9110, 10.1.1)."""
-        if exchange.continue_due and exchange.upload is not None and exchange.upload.wants_body:
-            exchange.continue_due = False
-            self._write(_CONTINUE)
+    def _write_continue(self) -> None:
+        self._write(_CONTINUE)
 
     def _receive_body(self, exchange: Exchange, data: bytes) -> None:
-        decoder, upload = exchange.decoder, exchange.upload
-        if decoder is None or upload is None:
-            return
         try:
-            part, rest = decoder.feed(data)
+            part, rest = self._decoder.feed(data)
         except RequestRefused as refusal:
             self._refuse_exchange(exchange, refusal)
             return
-        exchange.received += len(part)
-        exchange.continue_due = False
-        limit = self.context.options.max_body
-        if limit is not None and exchange.received > limit:
-            self._refuse_exchange(exchange, _too_large())
-            return
         if rest is not None:
-            exchange.decoder = None
             self._buffer.append(rest)
-        upload.feed(part, rest is not None, self.context.clock())
-        self._upload_moved(exchange)
-
-    def _upload_moved(self, exchange: Exchange) -> None:
-        """Choose who is waited for: the client, or the layer and then the application."""
-        upload, options = exchange.upload, self.context.options
-        if upload is None or exchange.status:
-            return
-        held = exchange.decoder is not None and upload.is_full
-        if exchange.decoder is None or (held and not exchange.held):
-            self._await_response(exchange)
-        elif exchange.held and not held:
-            exchange.looked_at = exchange.received
-            self._arm(options.body_grace)
-        exchange.held = held
-        self._continue(exchange)
-        self._regulate()
-
-    def _look_at_rate(self, exchange: Exchange) -> None:
-        """Refuse a client that sends its body too slowly."""
-        options = self.context.options
-        progress = exchange.received - exchange.looked_at
-        if exchange.continue_due:  # it was not told to send anything yet
-            self._arm(options.body_grace)
-            return
-        if progress < (options.body_min_rate or 0) * options.body_grace or not progress:
-            detail = "The body of the request came too slowly."
-            refusal = RequestRefused(408, detail, option="body_min_rate")
-            self._refuse_exchange(exchange, refusal)
-            return
-        exchange.looked_at = exchange.received
-        self._arm(options.body_grace)
+        self._take_body(exchange, part, rest is not None)
 
     def _regulate(self) -> None:
         """Read on, or not, by what waits already."""
         if self._closed:
             return
         exchange = self._exchange
-        if exchange is not None and exchange.decoder is not None:
+        if exchange is not None and exchange.receiving:
             self._set_reading(not exchange.held)
         elif exchange is None and not self._write_paused:
             self._set_reading(True)  # a head is incomplete, and its own limits end it
         else:
             self._set_reading(self._discarding or len(self._buffer) <= _PIPELINE_LIMIT)
 
-    # -- from the channel layer -------------------------------------------------------------------
+    # -- answers ----------------------------------------------------------------------------------
 
-    def sent(self, key: object) -> None:
-        """See ``Core``."""
-        if isinstance(key, Upload):
-            key.sent(self.context.clock())
-            self._after_upload(key)
-        elif isinstance(key, Credit):
-            key.sent()
+    def _begin(
+        self, exchange: Exchange, message: Mapping[str, Any], shared: dict[Any, Any]
+    ) -> Start:
+        request = exchange.request
+        keep_alive = request.keep_alive and not self._stopping and not exchange.receiving
+        key = ("http1", request.head.method == "HEAD", request.head.http_version, keep_alive)
+        start: Start | None = shared.get(key)
+        if start is None:
+            start = shared[key] = self._render(exchange, message, keep_alive)
+        self._write(start.data)
+        return start
 
-    def send_failed(self, key: object, error: Exception) -> None:
-        """See ``Core``."""
-        exchange = self._exchange
-        if isinstance(key, Credit):
-            key.failed(error)
-        elif isinstance(key, Upload) and key.failed(error):
-            self._after_upload(key)
-        elif exchange is not None and (key is exchange or key is exchange.upload):
-            self._request_failed(exchange, error)
+    def _render(self, exchange: Exchange, message: Mapping[str, Any], keep_alive: bool) -> Start:
+        head = exchange.request.head
+        return render_start(
+            message,
+            method=head.method,
+            http_version=head.http_version,
+            keep_alive=keep_alive,
+            now=self.context.now(),
+            server_name=self.context.options.server_name,
+        )
 
-    def room(self, key: object) -> None:
-        """See ``Core``."""
-        if isinstance(key, (Upload, Credit)):
-            key.room()
+    def _write_page(self, exchange: Exchange, status: int, detail: str, close: bool) -> bool:
+        request = exchange.request
+        close = close or not request.keep_alive or self._stopping or exchange.receiving
+        close = close or request.head.http_version == "1.0"
+        page = error_response(
+            status,
+            detail,
+            now=self.context.now(),
+            server_name=self.context.options.server_name,
+            head_only=request.head.method == "HEAD",
+            close=close,
+        )
+        self._write(page)
+        return close
 
-    def channel_made(self, key: object, name: str) -> None:
-        """See ``Core``."""
-        if isinstance(key, Upload):
-            key.channel_made(name, self.context.clock())
-            self._after_upload(key)
-
-    def _after_upload(self, upload: Upload) -> None:
-        exchange = self._exchange
-        if exchange is not None and exchange.upload is upload and not self._closed:
-            self._upload_moved(exchange)
-
-    def _request_failed(self, exchange: Exchange, error: Exception) -> None:
-        """The layer did not take the request, or a part of its body."""
-        exchange.announced = False
-        if isinstance(error, ChannelFull):
-            self._refuse_exchange(exchange, RequestRefused(503, "Request queue full."))
-            return
-        logger.error("A request could not be sent to the channel layer: %s", error)
-        self._refuse_exchange(exchange, RequestRefused(503, "The request could not be passed on."))
+    def _refuse(self, refusal: RequestRefused, data: bytes = b"") -> None:
+        """Answer a request that never became an exchange."""
+        page = error_response(
+            refusal.status,
+            refusal.detail,
+            now=self.context.now(),
+            server_name=self.context.options.server_name,
+            headers=refusal.headers,
+            head_only=data.startswith(b"HEAD "),
+        )
+        self._write(page)
+        self._refused(refusal, *_request_name(data))
+        self._close()
 
     # -- time, and the end ------------------------------------------------------------------------
-
-    def _expired(self) -> None:
-        """The deadline has passed: say so to who can hear it."""
-        exchange = self._exchange
-        if exchange is None:
-            self._expired_idle()
-        elif exchange.status:
-            who = "client" if self._write_paused else "application"
-            self._cut(exchange, f"the {who} did not go on in time")
-        elif exchange.decoder is not None and not exchange.held:
-            self._look_at_rate(exchange)
-        elif self._eof:
-            self._abandon(exchange)
-            self._close()
-        else:
-            detail = "Worker server failed to respond within time limit."
-            self._refuse_exchange(exchange, RequestRefused(503, detail, option="http_timeout"))
 
     def _expired_idle(self) -> None:
         """No head came, not all of it, or the last response was not read."""
@@ -369,5 +262,7 @@ class Http1Core(Responder):
             self._close()
 
 
-def _too_large() -> RequestRefused:
-    return RequestRefused(413, "The body of the request is too large.", option="max_body")
+def _request_name(data: bytes) -> tuple[str, str]:
+    """Method and target of a head that was refused, as far as they can be told, for the log."""
+    parts = data[: data.find(b"\r\n")].decode("latin-1").split(" ")
+    return (parts[0][:80], parts[1][:2000]) if len(parts) == 3 else ("-", "-")

@@ -1,8 +1,9 @@
-"""What every state of an HTTP/1.1 connection needs: writing, closing, reading or not, one deadline.
+"""What a connection of HTTP/1.1 and a stream of HTTP/2 both need: writing, closing, reading or not,
+one deadline.
 
 The deadline is armed lazily: a later one is noted only, and looked at when the armed one passes,
 so that a busy connection costs the shell no timer work. What the connection is used for is in
-``responder`` and ``http1``.
+``responder``, ``receiver`` and ``http1``.
 """
 
 from daphne.protocol.core import ConnectionContext, Core

@@ -19,7 +19,7 @@ from daphne.protocol.core import ConnectionContext
 from daphne.protocol.forwarded import read_forwarded, read_root_path
 from daphne.protocol.head import Head
 
-__all__ = ["CHUNKED", "Request", "decode_path", "parse_request"]
+__all__ = ["CHUNKED", "Request", "build_head", "decode_path", "parse_request"]
 
 #: Value of ``Request.length`` for a body in chunks.
 CHUNKED = -1
@@ -105,7 +105,8 @@ def parse_request(data: bytes, context: ConnectionContext) -> Request:
     if target[:1] != b"/" or b"#" in target or method == "CONNECT":
         target = _origin_form(method, target, fields)
     _check_host(special.get(b"host"), version)
-    head = _head(method, target, version, fields, context)
+    roots = special.get(b"daphne-root-path")
+    head = build_head(method, target, version, fields.headers, roots, context)
     if len(special) == 1 and version == "1.1":  # only Host, by far the most frequent case
         return Request(head, 0, True, False, False)
     length = _body_length(special, version)
@@ -224,20 +225,28 @@ def _is_websocket(
     return method == "GET"
 
 
-def _head(
-    method: str, target: bytes, version: str, fields: _Fields, context: ConnectionContext
+def build_head(
+    method: str,
+    target: bytes,
+    version: str,
+    headers: list[tuple[bytes, bytes]],
+    roots: list[bytes] | None,
+    context: ConnectionContext,
 ) -> Head:
+    """The head of a checked request, with what trusted proxies say.
+
+    ``roots`` are the values of ``Daphne-Root-Path``, which is none of ``headers``.
+    """
     raw_path, _, query_string = target.partition(b"?")
     options = context.options
     client = context.client
     scheme = "https" if context.secure else "http"
     root_path = options.root_path
     if context.trusted_peer:
-        roots = fields.special.get(b"daphne-root-path")
         if roots:
             root_path = read_root_path(roots[-1])
         if options.proxy_forwarded_address_header or options.proxy_forwarded_proto_header:
-            forwarded = read_forwarded(fields.headers, options)
+            forwarded = read_forwarded(headers, options)
             client = forwarded.client or client
             scheme = forwarded.scheme or scheme
     return Head(
@@ -246,7 +255,7 @@ def _head(
         decode_path(raw_path),
         query_string,
         version,
-        fields.headers,
+        headers,
         root_path,
         scheme,
         client,

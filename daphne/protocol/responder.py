@@ -1,7 +1,7 @@
 """Answering one request: by the application's messages, or by an error page.
 
-The responses' bytes come from ``response`` and ``error_pages``; which request is answered is
-decided in ``http1``.
+This is what HTTP/1.1 and HTTP/2 have in common; how a response looks on the wire, and which request
+is answered, is decided in ``http1`` and in ``http2``.
 """
 
 import logging
@@ -13,11 +13,10 @@ from channels.spec import HTTP_DISCONNECT, credit_channel, http_disconnect
 from daphne.exceptions import RequestRefused
 from daphne.protocol.core import ConnectionContext
 from daphne.protocol.credit import Credit
-from daphne.protocol.error_pages import error_response
 from daphne.protocol.exchange import Exchange, client_name
 from daphne.protocol.http_connection import HttpConnection
 from daphne.protocol.operations import Log, Send, Unregister
-from daphne.protocol.response import Framing, ResponseBody, Start, render_start
+from daphne.protocol.response import Framing, ResponseBody, Start
 
 __all__ = ["Responder"]
 
@@ -28,7 +27,7 @@ _CLIENT_LEFT = 499
 
 
 class Responder(HttpConnection):
-    """The answering half of the HTTP/1.1 core."""
+    """The answering half of what serves requests, one at a time."""
 
     __slots__ = ("_discarding", "_eof", "_exchange", "_stopping")
 
@@ -43,9 +42,26 @@ class Responder(HttpConnection):
         #: Whether the response under way is the last one.
         self._stopping = False
 
+    # -- for subclasses ---------------------------------------------------------------------------
+
     def _serve(self) -> None:
         """Go on to the next request."""
         raise NotImplementedError
+
+    def _begin(
+        self, exchange: Exchange, message: Mapping[str, Any], shared: dict[Any, Any]
+    ) -> Start:
+        """Write the first message of a response; raises ``InvalidMessage`` before anything."""
+        raise NotImplementedError
+
+    def _write_page(self, exchange: Exchange, status: int, detail: str, close: bool) -> bool:
+        """Write an error page; whether the connection has to end."""
+        raise NotImplementedError
+
+    def _push(self, exchange: Exchange, message: Mapping[str, Any]) -> None:
+        """A server push: dropped where there is none (ASGI spec, HTTP, Server Push)."""
+
+    # -- responses --------------------------------------------------------------------------------
 
     def deliver(self, local: str, message: Mapping[str, Any], shared: dict[Any, Any]) -> None:
         """See ``Core``: a message of the response."""
@@ -56,25 +72,18 @@ class Responder(HttpConnection):
             if exchange.status:
                 self._continue_response(exchange, message)
             elif "status" in message or "request" not in message:
-                # A server push, which has no status, is dropped: there is none in HTTP/1.1.
                 self._start_response(exchange, message, shared)
+            else:
+                self._push(exchange, message)
         except InvalidMessage as error:
             self._spoiled(exchange, error)
-
-    # -- responses --------------------------------------------------------------------------------
 
     def _start_response(
         self, exchange: Exchange, message: Mapping[str, Any], shared: dict[Any, Any]
     ) -> None:
-        request = exchange.request
-        keep_alive = request.keep_alive and not self._stopping and exchange.decoder is None
-        key = ("http1", request.head.method == "HEAD", request.head.http_version, keep_alive)
-        start: Start | None = shared.get(key)
-        if start is None:
-            start = shared[key] = self._render(exchange, message, keep_alive)
+        start = self._begin(exchange, message, shared)
         exchange.status = start.status
-        self._write(start.data)
-        if exchange.decoder is not None:
+        if exchange.receiving:
             self._drop_body(exchange)
         if start.problem:
             self._complain(exchange, start.problem)
@@ -84,20 +93,9 @@ class Responder(HttpConnection):
         else:
             self._finish(exchange, start.size, start.close)
 
-    def _render(self, exchange: Exchange, message: Mapping[str, Any], keep_alive: bool) -> Start:
-        head = exchange.request.head
-        return render_start(
-            message,
-            method=head.method,
-            http_version=head.http_version,
-            keep_alive=keep_alive,
-            now=self.context.now(),
-            server_name=self.context.options.server_name,
-        )
-
     def _drop_body(self, exchange: Exchange) -> None:
         """The response has begun before the end of the body: nobody wants the rest of it."""
-        exchange.decoder = None
+        exchange.receiving = False
         exchange.continue_due = False
         if exchange.upload is not None:
             exchange.upload.abandon()
@@ -190,30 +188,18 @@ class Responder(HttpConnection):
 
     # -- refusals ---------------------------------------------------------------------------------
 
-    def _refuse(self, refusal: RequestRefused, data: bytes = b"") -> None:
-        """Answer a request that never became an exchange."""
-        context = self.context
+    def _refused(self, refusal: RequestRefused, method: str, path: str) -> None:
+        """Log a request that never became an exchange."""
         _report("A request", refusal)
-        page = error_response(
-            refusal.status,
-            refusal.detail,
-            now=context.now(),
-            server_name=context.options.server_name,
-            headers=refusal.headers,
-            head_only=data.startswith(b"HEAD "),
-        )
-        self._write(page)
-        method, path = _request_name(data)
         details = {
             "path": path,
             "status": refusal.status,
             "method": method,
-            "client": client_name(context.client),
+            "client": client_name(self.context.client),
             "time_taken": 0.0,
             "size": 0,
         }
         self.emit(Log("http", "complete", details))
-        self._close()
 
     def _refuse_exchange(self, exchange: Exchange, refusal: RequestRefused) -> None:
         """Give up on a request; its connection ends."""
@@ -226,26 +212,9 @@ class Responder(HttpConnection):
 
     def _answer(self, exchange: Exchange, status: int, detail: str, close: bool) -> None:
         """Answer an exchange with an error page."""
-        request = exchange.request
-        close = close or not request.keep_alive or self._stopping or exchange.decoder is not None
-        close = close or request.head.http_version == "1.0"
-        page = error_response(
-            status,
-            detail,
-            now=self.context.now(),
-            server_name=self.context.options.server_name,
-            head_only=request.head.method == "HEAD",
-            close=close,
-        )
-        self._write(page)
+        close = self._write_page(exchange, status, detail, close)
         exchange.status = status
         self._finish(exchange, 0, close)
-
-
-def _request_name(data: bytes) -> tuple[str, str]:
-    """Method and target of a head that was refused, as far as they can be told, for the log."""
-    parts = data[: data.find(b"\r\n")].decode("latin-1").split(" ")
-    return (parts[0][:80], parts[1][:2000]) if len(parts) == 3 else ("-", "-")
 
 
 def _report(what: str, refusal: RequestRefused) -> None:

@@ -2,7 +2,7 @@
 
 What an application sends is checked before any byte of it is written (response splitting), and
 framed by the rules of RFC 9112, 6.3, whatever it says about framing itself. When a response is
-written, and on which connection, is decided in ``http1``.
+written, and on which connection, is decided in ``http1``; ``http2.response`` shares the checks.
 """
 
 import re
@@ -14,7 +14,17 @@ from channels.exceptions import InvalidMessage
 from channels.spec import check_http_response, check_http_response_chunk
 from daphne.protocol.status import common_headers, date_header, server_header, status_line
 
-__all__ = ["BODYLESS", "Framing", "ResponseBody", "Start", "render_start"]
+__all__ = [
+    "BODYLESS",
+    "Framing",
+    "ResponseBody",
+    "Start",
+    "choose_framing",
+    "measure",
+    "render_start",
+    "response_fields",
+    "sort_headers",
+]
 
 
 class Framing:
@@ -26,7 +36,7 @@ class Framing:
     LENGTH = 1
     #: Transfer-Encoding: chunked.
     CHUNKED = 2
-    #: The end of the connection, for HTTP/1.0.
+    #: The end of the connection, for HTTP/1.0, or of the stream, for HTTP/2.
     CLOSE = 3
 
 
@@ -98,14 +108,14 @@ def render_start(
     may stay, ``now`` is seconds since the epoch. Raises ``InvalidMessage`` where the message is no
     response, or could not be written without harm.
     """
-    status, content, more = _fields(message)
-    block, managed = _sort_headers(message)
-    framing, length, close = _framing(status, method, http_version, managed)
+    status, content, more = response_fields(message)
+    block, managed = sort_headers(message)
+    framing, length, close = choose_framing(status, method, http_version, managed)
     close = close or not keep_alive
     remaining, problem = None, ""
     body = content if framing else b""
     if framing == Framing.LENGTH:
-        body, remaining, problem = _measure(content, length or 0, more)
+        body, remaining, problem = measure(content, length or 0, more)
         close = close or problem != ""
     data = b"".join(
         (
@@ -120,7 +130,7 @@ def render_start(
     return Start(data, status, framing, remaining, len(body), more, close, problem)
 
 
-def _fields(message: Mapping[str, Any]) -> tuple[int, bytes, bool]:
+def response_fields(message: Mapping[str, Any]) -> tuple[int, bytes, bool]:
     """Status, content and more_content; the types are right afterwards."""
     status = message.get("status")
     content = message.get("content", b"")
@@ -138,7 +148,7 @@ def _fields(message: Mapping[str, Any]) -> tuple[int, bytes, bool]:
     return status, content, more
 
 
-def _sort_headers(message: Mapping[str, Any]) -> tuple[bytes, dict[bytes, bytes]]:
+def sort_headers(message: Mapping[str, Any]) -> tuple[bytes, dict[bytes, bytes]]:
     """Header lines to be written as they are, and the headers that need a decision."""
     try:
         return _lines(message.get("headers") or ())
@@ -148,7 +158,7 @@ def _sort_headers(message: Mapping[str, Any]) -> tuple[bytes, dict[bytes, bytes]
 
 
 def _lines(headers: Any) -> tuple[bytes, dict[bytes, bytes]]:
-    """See ``_sort_headers``; raises ``TypeError`` or ``ValueError`` for what is no header."""
+    """See ``sort_headers``; raises ``TypeError`` or ``ValueError`` for what is no header."""
     lines = []
     managed: dict[bytes, bytes] = {}
     for name, value in headers:
@@ -206,7 +216,7 @@ def _encoded(item: Any) -> Any:
     return item.encode("latin-1", "replace") if isinstance(item, str) else item
 
 
-def _framing(
+def choose_framing(
     status: int, method: str, version: str, managed: dict[bytes, bytes]
 ) -> tuple[int, int | None, bool]:
     """How the body is framed, its Content-Length or None, and whether the connection must end."""
@@ -220,9 +230,9 @@ def _framing(
         return Framing.NONE, length, close
     if length is not None:
         return Framing.LENGTH, length, close
-    if version == "1.0":
-        return Framing.CLOSE, None, True
-    return Framing.CHUNKED, None, close
+    if version == "1.1":
+        return Framing.CHUNKED, None, close
+    return Framing.CLOSE, None, close or version == "1.0"
 
 
 def _own_headers(managed: dict[bytes, bytes], second: int, server_name: str) -> bytes:
@@ -241,7 +251,7 @@ def _connection_line(close: bool, version: str) -> bytes:
     return b"Connection: keep-alive\r\n\r\n" if version == "1.0" else b"\r\n"
 
 
-def _measure(content: bytes, allowed: int, more: bool) -> tuple[bytes, int, str]:
+def measure(content: bytes, allowed: int, more: bool) -> tuple[bytes, int, str]:
     """What of the content may be sent, how much is missing then, and what is wrong."""
     remaining = allowed - len(content)
     if remaining < 0:
@@ -284,7 +294,7 @@ class ResponseBody:
         if self._framing == Framing.NONE:
             return b""
         if self._framing == Framing.LENGTH:
-            content, self._remaining, problem = _measure(content, self._remaining, self.more)
+            content, self._remaining, problem = measure(content, self._remaining, self.more)
             self.problem = self.problem or problem
         self.size += len(content)
         return _frame(content, self.more) if self._framing == Framing.CHUNKED else content

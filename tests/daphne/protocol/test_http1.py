@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from channels.exceptions import LayerUnavailable, MessageTooLarge
 from daphne.options import Options
-from daphne.protocol import responder
+from daphne.protocol import http1
 from daphne.protocol.response import Start, render_start
 from daphne.protocol.websocket import WebSocketCore
 from tests.daphne.protocol.driving import PREFIX, Driver
@@ -381,7 +381,7 @@ def test_a_group_send_renders_its_response_once(monkeypatch: pytest.MonkeyPatch)
         rendered.append(args)
         return render_start(*args, **kwargs)
 
-    monkeypatch.setattr(responder, "render_start", render)
+    monkeypatch.setattr(http1, "render_start", render)
     shared: dict[Any, Any] = {}
     for driver in drivers:
         driver.reply(OK, shared=shared)
