@@ -13,7 +13,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from channels.layers.exchange import room_within
 from channels.signals import consumer_finished, consumer_started
@@ -38,8 +38,13 @@ class Sender(Protocol):
         """Send ``content``."""
 
 
-#: A message that waits for its worker's next receive, and who sends it.
-Held = tuple[Sender, dict[str, Any]]
+class Held(NamedTuple):
+    """A message that waits to be sent, for its worker's next receive say."""
+
+    sender: Sender
+    message: dict[str, Any]
+    #: Seconds for which a full channel is waited for; None: ``PendingMessageStore.retry_time``.
+    patience: float | None = None
 
 
 class PendingMessageStore:
@@ -64,21 +69,34 @@ class PendingMessageStore:
         """Whether this thread runs a consumer, so that sends have to wait for its end."""
         return bool(getattr(self._local, "stack", None))
 
+    @property
+    def is_idle(self) -> bool:
+        """Whether this thread runs a consumer that has left nothing to be sent so far."""
+        return self.active and not self._local.stack[-1]
+
     def prepare(self, **kwargs: Any) -> None:
         """Begin to collect on this thread; connected to ``consumer_started``."""
         if not hasattr(self._local, "stack"):
             self._local.stack = []
         self._local.stack.append([])
 
-    def append(self, sender: Sender, message: dict[str, Any], is_plain: bool = False) -> None:
+    def append(
+        self,
+        sender: Sender,
+        message: dict[str, Any],
+        is_plain: bool = False,
+        patience: float | None = None,
+    ) -> None:
         """Keep ``message`` as it is now for ``sender``.
 
         ``is_plain``: sending it is one ``send`` of the layer to the sender's name, and nothing
-        else. Raises ``RuntimeError`` where no consumer runs.
+        else. ``patience``: seconds for which that may be full, if not ``retry_time``. Raises
+        ``RuntimeError`` where no consumer runs.
         """
         if not self.active:
             raise RuntimeError("no consumer runs on this thread; send the message immediately")
-        self._local.stack[-1].append((sender, _snapshot(message, {}), is_plain))
+        held = Held(sender, _snapshot(message, {}), patience)
+        self._local.stack[-1].append((held, is_plain))
 
     def send_and_flush(self, **kwargs: Any) -> None:
         """Send what the innermost consumer has left; connected to ``consumer_finished``.
@@ -90,7 +108,7 @@ class PendingMessageStore:
             return
         messages = self._local.stack.pop()
         if messages and not self._local.stack and self._is_for_worker(messages[-1]):
-            self._local.held = messages.pop()[:2]
+            self._local.held = messages.pop()[0]
         self._send_all(messages)
 
     def flush(self) -> None:
@@ -103,14 +121,14 @@ class PendingMessageStore:
             messages, self._local.stack[-1] = self._local.stack[-1], []
             self._send_all(messages)
 
-    def _send_all(self, messages: list[tuple[Sender, dict[str, Any], bool]]) -> None:
+    def _send_all(self, messages: list[tuple[Held, bool]]) -> None:
         deadlines: dict[tuple[int, str], float] = {}
         errors: list[Exception] = []
-        for sender, message, _ in messages:
+        for held, _ in messages:
             try:
-                self._send(sender, message, deadlines)
+                self._send(held, deadlines)
             except Exception as error:  # raised below, when the others have left
-                errors.append(_noted(error, sender))
+                errors.append(_noted(error, held.sender))
         for other in errors[1:]:
             logger.error("Cannot send a message of a finished consumer: %s", other, exc_info=other)
         if errors:
@@ -136,31 +154,30 @@ class PendingMessageStore:
             self._local.held = None
         return held
 
-    def send_held(
-        self, sender: Sender, message: dict[str, Any], failure: Exception | None = None
-    ) -> None:
+    def send_held(self, held: Held, failure: Exception | None = None) -> None:
         """Send a message that was held back, by itself.
 
         ``failure``: what came of a first try. Only a full channel is tried again. Raises what
         ``send_and_flush`` raises.
         """
         try:
-            if failure is not None and not isinstance(failure, sender.channel_layer.ChannelFull):
+            full = held.sender.channel_layer.ChannelFull
+            if failure is not None and not isinstance(failure, full):
                 raise failure
-            self._send(sender, message, {}, failure)
+            self._send(held, {}, failure)
         except Exception as error:
-            _noted(error, sender)
+            _noted(error, held.sender)
             raise
 
-    def _is_for_worker(self, pending: tuple[Sender, dict[str, Any], bool]) -> bool:
+    def _is_for_worker(self, pending: tuple[Held, bool]) -> bool:
         """Whether the worker of this thread may send a message with its next receive."""
         layer = getattr(self._local, "worker_layer", None)
-        return layer is not None and pending[2] and pending[0].channel_layer is layer
+        held, is_plain = pending
+        return layer is not None and is_plain and held.sender.channel_layer is layer
 
     def _send(
         self,
-        sender: Sender,
-        message: dict[str, Any],
+        held: Held,
         deadlines: dict[tuple[int, str], float],
         full: Exception | None = None,
     ) -> None:
@@ -168,6 +185,8 @@ class PendingMessageStore:
 
         ``full``: what a first try has raised already.
         """
+        sender, message, patience = held
+        patience = self.retry_time if patience is None else patience
         layer = sender.channel_layer
         while True:
             if full is None:
@@ -175,12 +194,12 @@ class PendingMessageStore:
                     return sender.send(message, immediately=True)
                 except layer.ChannelFull as error:
                     full = error
-            given_up = time.monotonic() + self.retry_time
+            given_up = time.monotonic() + patience
             deadline = deadlines.setdefault((id(layer), sender.name), given_up)
             left = deadline - time.monotonic()
             if left <= 0 or not room_within(layer, sender.name, left, self.retry_interval):
                 raise RuntimeError(
-                    f"the channel {sender.name!r} stayed full for {self.retry_time} s and a "
+                    f"the channel {sender.name!r} stayed full for {patience} s and a "
                     "consumer's message to it was dropped; run more workers for it or raise "
                     "its capacity"
                 ) from full

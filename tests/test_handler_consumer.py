@@ -2,12 +2,15 @@
 
 import asyncio
 import threading
+from contextlib import contextmanager
 
 import pytest
+from django.core.signals import request_finished
 from django.http import HttpResponse, StreamingHttpResponse
 from django.test import override_settings
 from django.utils import translation
 
+from channels import Channel
 from channels.exceptions import ChannelFull, InvalidMessage, LayerUnavailable
 from channels.handler import AsgiHandler, ViewConsumer
 from channels.handler.flow import ResponseSender
@@ -98,14 +101,79 @@ def test_a_response_goes_to_the_reply_channel(layer):
     assert (reply["status"], reply["content"]) == (200, b"Hello, world")
 
 
-def test_it_is_sent_at_once_also_within_a_worker(layer):
+@contextmanager
+def consuming():
+    """What a worker does around a consumer."""
     consumer_started.send(sender=object)
     try:
-        ViewConsumer()(request_message("/hello/", layer=layer))
-        assert pending_message_store.active
-        assert len(replies(layer)) == 1
+        yield
     finally:
         consumer_finished.send(sender=object)
+
+
+def test_a_short_one_leaves_when_the_consumer_ends(layer):
+    with consuming():
+        ViewConsumer()(request_message("/hello/", layer=layer))
+        assert replies(layer) == []
+    (reply,) = replies(layer)
+    assert (reply["status"], reply["content"]) == (200, b"Hello, world")
+
+
+@pytest.mark.parametrize(
+    "response",
+    [
+        lambda: HttpResponse(b"x" * 65_536),
+        lambda: HttpResponse(headers={"X-Long": "x" * 65_536}),
+        lambda: StreamingHttpResponse([b"part"]),
+    ],
+    ids=["long content", "long header", "streamed"],
+)
+def test_any_other_leaves_at_once_also_within_a_worker(layer, response):
+    consumer = answering_consumer(lambda request: response())
+    with consuming():
+        consumer(request_message(layer=layer))
+        assert replies(layer)
+    assert replies(layer) == []
+
+
+def test_it_waits_for_nothing_that_the_view_has_left_to_be_sent(layer):
+    def view(request):
+        Channel("task", channel_layer=layer).send({})
+        return HttpResponse(b"done")
+
+    with consuming():
+        answering_consumer(view)(request_message(layer=layer))
+        assert [reply["content"] for reply in replies(layer)] == [b"done"]
+        assert layer.receive(["task"])[0] is None
+    assert layer.receive(["task"])[0] == "task"
+
+
+def test_it_waits_for_nobody_who_works_after_the_request(layer):
+    found = []
+
+    def finished(**kwargs):
+        found.extend(replies(layer))
+
+    request_finished.connect(finished)
+    try:
+        with consuming():
+            ViewConsumer()(request_message("/hello/", layer=layer))
+    finally:
+        request_finished.disconnect(finished)
+    assert [reply["content"] for reply in found] == [b"Hello, world"]
+
+
+def test_a_short_one_waits_longer_for_room_than_other_messages(layer, monkeypatch):
+    monkeypatch.setattr(pending_message_store, "retry_time", 0)
+    full = ChannelLayer(capacity=1)
+    full.send(REPLY_CHANNEL, {"earlier": True})
+    reader = threading.Thread(target=full.receive, args=([QUEUE],))
+    real = full.wait_for_room
+    monkeypatch.setattr(full, "wait_for_room", lambda *args: reader.start() or real(*args))
+    with consuming():
+        ViewConsumer()(request_message("/hello/", layer=full))
+    reader.join(10)
+    assert [reply["content"] for reply in replies(full)] == [b"Hello, world"]
 
 
 def test_a_request_without_a_reply_channel_is_refused(layer):

@@ -130,7 +130,7 @@ class Worker(Loop):
         if follower is not None:
             channel, content, carried = follower
             dispatcher.park_again(carried)
-            self._send_held((Channel(channel, channel_layer=self.channel_layer), content))
+            self._send_held(Held(Channel(channel, channel_layer=self.channel_layer), content))
 
     def _receive_one(
         self, channels: list[str], timeout: float | None, interruption: object
@@ -139,7 +139,7 @@ class Worker(Loop):
         if held is None:
             return super()._receive_one(channels, timeout, interruption)
         failure, channel, content = self.channel_layer.send_and_receive(
-            held[0].name, held[1], channels, timeout, interruption=interruption
+            held.sender.name, held.message, channels, timeout, interruption=interruption
         )
         if failure is not None:
             self._send_held(held, failure)
@@ -150,7 +150,7 @@ class Worker(Loop):
         held = held or pending_message_store.take_held()
         try:
             if held is not None:
-                pending_message_store.send_held(*held, failure)
+                pending_message_store.send_held(held, failure)
         except Exception as error:
             logger.error("Cannot send a message of a finished consumer: %s", error, exc_info=error)
 
