@@ -76,6 +76,18 @@ test-matrix: servers $(VENV)/.tests-installed ## Test other Pythons and Djangos 
 	.ci/test-matrix $(PYTEST_ARGS)
 	.ci/test-redis $(PYTEST_ARGS)
 
+# The targets that are fuzzed, and seconds for each: make fuzz FUZZ=http1 FUZZ_SECONDS=60
+FUZZ ?= http1 frames frames-fallback codec resp
+FUZZ_SECONDS ?= 600
+
+$(VENV)/.fuzz-installed: $(VENV)/.tests-installed tests/fuzz/requirements.txt
+	$(BIN)/python -m pip install --quiet --requirement tests/fuzz/requirements.txt
+	@touch $@
+
+.PHONY: fuzz
+fuzz: $(VENV)/.fuzz-installed ## Fuzz protocols, frames and codec, ten minutes each (FUZZ="http1 frames", FUZZ_SECONDS=60)
+	@for target in $(FUZZ); do $(BIN)/python -m tests.fuzz $$target --seconds $(FUZZ_SECONDS) || exit 1; done
+
 .PHONY: bench
 bench: $(VENV)/.tests-installed ## Compare with the peers, in a virtual environment of its own
 	benchmarks/run $(PYTHON)

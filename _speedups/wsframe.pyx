@@ -262,6 +262,8 @@ cdef class FrameReader:
         cdef uint64_t room
         if self._content is None:
             self._content = bytearray()
+        if self._inflater.eof:  # zlib would collect what follows its last block, over and over
+            return True
         room = self._max_message - PyByteArray_GET_SIZE(self._content)
         try:
             inflated = self._inflater.decompress(data, room + 1)

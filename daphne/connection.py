@@ -347,6 +347,8 @@ class Connection:
             self._core.pause_writing()
         if operation.rest:
             self._core.receive_data(operation.rest)
+        if self._eof:
+            self._core.receive_eof()
 
     # -- deadlines --------------------------------------------------------------------------------
 

@@ -315,14 +315,14 @@ def test_a_body_over_the_limit_is_refused_without_a_length():
 
 
 @override_settings(DATA_UPLOAD_MAX_NUMBER_FILES=2)
-def test_files_are_capped():
+def test_uploads_have_a_limited_number_of_files():
     body = multipart(*[('name="f"; filename="x"', b"x")] * 3)
     with pytest.raises(TooManyFilesSent):
         _ = posted(body, MULTIPART).FILES
 
 
 @override_settings(DATA_UPLOAD_MAX_NUMBER_FIELDS=3)
-def test_fields_are_capped():
+def test_uploads_have_a_limited_number_of_fields():
     with pytest.raises(TooManyFieldsSent):
         _ = posted(b"a=1&b=2&c=3&d=4").POST
     with pytest.raises(TooManyFieldsSent):

@@ -27,9 +27,10 @@ CHUNKED = -1
 _VERSIONS = {b"HTTP/1.1": "1.1", b"HTTP/1.0": "1.0"}
 _ANY_VERSION = re.compile(rb"HTTP/[0-9]\.[0-9]")
 
-# RFC 3986, 3.2.2 and 3.2.3, without the comma, which proxies put between repeated headers.
+# RFC 3986, 3.2.2 and 3.2.3, without the comma, which proxies put between repeated headers. A step
+# takes one character, in one way, so that a host that is none is found out in linear time.
 _HOST = re.compile(
-    rb"(?:(?:[A-Za-z0-9._~!$&'()*+;=-]+|%[0-9A-Fa-f]{2})+"
+    rb"(?:(?:[A-Za-z0-9._~!$&'()*+;=-]|%[0-9A-Fa-f]{2})+"
     rb"|\[[0-9A-Fa-f:.]+\]|\[[vV][0-9A-Fa-f]+\.[A-Za-z0-9._~!$&'()*+;=:-]+\])(?::[0-9]*)?"
 )
 _ABSOLUTE = re.compile(rb"[Hh][Tt][Tt][Pp][Ss]?://([^/?]*)(.*)")

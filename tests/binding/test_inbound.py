@@ -70,7 +70,7 @@ def test_structured_values_are_for_fields_that_hold_them(socket, post):
     assert post.extra == {"deep": [1]}
 
 
-def test_fields_that_are_not_listed_are_never_written(socket, post):
+def test_data_binding_never_writes_fields_that_are_not_listed(socket, post):
     data = {"title": "new", "secret": "stolen", "id": 77, "post": 1}
     data.pop("post")
     asks(socket, action="update", pk=post.pk, data=data)

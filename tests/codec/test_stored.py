@@ -1,5 +1,6 @@
 """Stored bytes: which the codec decodes, which it refuses, and which it will always write."""
 
+import ast
 import re
 from pathlib import Path
 
@@ -17,6 +18,44 @@ def test_stored_bytes_that_are_no_message_are_refused(codec, stored, reason):
         codec.decode(stored)
     assert str(caught.value).startswith(f"the stored bytes are no message: {reason}")
     assert caught.value.__cause__ is None
+
+
+#: Modules whose loaders run what the bytes say.
+_EXECUTING = {
+    "pickle",
+    "cPickle",
+    "_pickle",
+    "marshal",
+    "shelve",
+    "dill",
+    "cloudpickle",
+    "jsonpickle",
+}
+
+
+def test_no_code_execution_from_stored_bytes_nothing_loads_pickles():
+    root = Path(__file__).parents[2]
+    tops = ("channels", "daphne", "delay", "_speedups")
+    sources = [path for top in tops for path in (root / top).rglob("*.p*")]
+    assert len(sources) > 100
+    for path in sources:
+        if path.is_relative_to(root / "channels/test"):
+            continue  # the live test case hands settings to its own child processes
+        if path.suffix == ".py":
+            imported = {
+                name.partition(".")[0]
+                for node in ast.walk(ast.parse(path.read_text()))
+                for name in _imported(node)
+            }
+            assert not imported & _EXECUTING, path
+        elif path.suffix in (".pyx", ".pxi"):
+            assert not re.search(r"import +(c?pickle|marshal)", path.read_text()), path
+
+
+def _imported(node):
+    if isinstance(node, ast.Import):
+        return [alias.name for alias in node.names]
+    return [node.module or ""] if isinstance(node, ast.ImportFrom) else []
 
 
 def test_every_cut_of_a_message_is_refused(codec):

@@ -360,6 +360,20 @@ def test_an_upgrade_puts_another_core_in_place(shell):
     assert len(one.dispatch) == 0
 
 
+def test_a_core_put_in_place_hears_that_the_client_will_send_nothing_more(shell):
+    second = Script(receive_eof=lambda core: core.emit(Close()))
+    first = Script(deliver=lambda core, *_: core.emit(Upgrade(second(core.context), b"rest")))
+    first.actions["receive_data"] = lambda core, data: core.emit(Register("me"))
+    one = shell(first)
+    client = one.connect()
+    client.sendall(b"x")
+    client.shutdown(socket.SHUT_WR)
+    wait_until(lambda: first.cores and "receive_eof" in first.cores[0].names())
+    in_reactor(one.only.deliver, "me", {}, {})
+    assert client.recv(1) == b""
+    assert second.cores[0].names()[:3] == ["connection_made", "receive_data", "receive_eof"]
+
+
 def test_answers_to_a_replaced_core_are_dropped(shell, layer):
     for _ in range(layer.capacity):
         layer.send("a", {})

@@ -157,6 +157,6 @@ def check(nginx: Nginx) -> None:
 
 
 @pytest.mark.parametrize("row", ROWS, ids=[row.name for row in ROWS])
-def test_a_row_of_the_corpus_behind_nginx(nginx: Nginx, row: Row):
+def test_request_smuggling_behind_nginx_both_see_the_same_requests(nginx: Nginx, row: Row):
     nginx.talk(row.data)
     check(nginx)

@@ -47,7 +47,9 @@ def in_pieces(client: Any, data: bytes) -> None:
 
 @pytest.mark.parametrize("send", [whole, in_pieces])
 @pytest.mark.parametrize("row", ROWS, ids=[row.name for row in ROWS])
-def test_a_row_of_the_corpus(server, row: Row, send: Callable[[Any, bytes], None]):
+def test_request_smuggling_one_request_in_is_one_at_the_application(
+    server, row: Row, send: Callable[[Any, bytes], None]
+):
     client = server.client()
     port = client.socket.getsockname()[1]
     send(client, row.data)

@@ -54,7 +54,7 @@ def test_what_was_sealed_opens() -> None:
         assert not body[8:] or body[8:] not in sealed
 
 
-def test_the_first_key_seals_and_every_key_opens() -> None:
+def test_encryption_the_first_key_seals_and_every_key_opens() -> None:
     old, both, new = Sealer(["old"]), Sealer(["new", "old"]), Sealer(["new"])
     assert both.open(old.seal(b"body", b""), b"") == b"body"
     assert new.open(both.seal(b"body", b""), b"") == b"body"

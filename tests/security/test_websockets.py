@@ -116,7 +116,7 @@ def test_pages_of_allowed_hosts_may_connect(origin):
     ],
     ids=repr,
 )
-def test_all_other_origins_are_refused(origin):
+def test_cross_site_hijacking_all_other_origins_are_refused(origin):
     assert not is_accepted(origin)
 
 

@@ -288,7 +288,9 @@ def closed(layer):
     ],
     ids=lambda each: each.__name__,
 )
-def test_all_sockets_of_a_user_are_closed_and_no_other_ones(ada, layer, decorator):
+def test_logout_permission_change_all_sockets_of_a_user_are_closed_and_no_other_ones(
+    ada, layer, decorator
+):
     sockets = [open_socket(ada, layer, decorator) for _ in range(3)]
     open_socket(User.objects.create_user("grace"), layer, decorator)
     connect(wrapped(Socket(layer=layer).connect(), layer))

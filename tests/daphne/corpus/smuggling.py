@@ -50,6 +50,47 @@ CONTENT_LENGTH = [
     _post("other digits", b"Content-Length: \xd9\xa5"),
     _post("vertical tab before", b"Content-Length: \x0b5"),
     _post("NUL after", b"Content-Length: 5\x00"),
+    _post("form feed after", b"Content-Length: 5\x0c"),
+    _post("no-break space before", b"Content-Length: \xa05"),
+    _post("on a folded line", b"Content-Length:\r\n 5"),
+    _post("tab inside", b"Content-Length: 5\t5"),
+    _post("quoted", b'Content-Length: "5"'),
+    _post("repeated, one empty", b"Content-Length: 5\r\nContent-Length:"),
+    _post("in two cases", b"Content-Length: 5\r\ncontent-length: 6"),
+    _post(
+        "blanks around it",
+        b"Content-Length: \t 5 \t",
+        b"hello" + SMUGGLED,
+        statuses=(200, 200),
+        closes=False,
+        paths=("/", "/smuggled"),
+    ),
+    _post(
+        "leading zeros",
+        b"Content-Length: 005",
+        b"hello" + SMUGGLED,
+        statuses=(200, 200),
+        closes=False,
+        paths=("/", "/smuggled"),
+    ),
+    _post(
+        "understated",
+        b"Content-Length: 3",
+        b"hello" + SMUGGLED,
+        statuses=(200, 400),
+        paths=("/",),
+    ),
+    *[
+        Row(
+            f"with {method}, whose body is read",
+            b"%b / HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n%b"
+            % (method.encode(), len(SMUGGLED), SMUGGLED),
+            (200,),
+            False,
+            ("/",),
+        )
+        for method in ("GET", "OPTIONS", "DELETE", "TRACE")
+    ],
 ]
 
 TRANSFER_ENCODING = [
@@ -73,11 +114,35 @@ TRANSFER_ENCODING = [
     _post("vertical tab", b"Transfer-Encoding: \x0bchunked"),
     _post("form feed after", b"Transfer-Encoding: chunked\x0c"),
     _post("on a folded line", b"Transfer-Encoding:\r\n chunked"),
+    _post("folded after another", b"X: y\r\n Transfer-Encoding: chunked"),
+    _post("space before the colon", b"Transfer-Encoding : chunked"),
+    _post("tab before the colon", b"Transfer-Encoding\t: chunked"),
+    _post("NUL before the colon", b"Transfer-Encoding\x00: chunked"),
+    _post("vertical tab in front", b"\x0bTransfer-Encoding: chunked"),
+    _post("no-break space before", b"Transfer-Encoding: \xa0chunked"),
+    _post("next line before", b"Transfer-Encoding: \x85chunked"),
+    _post("cow", b"Transfer-Encoding: chunked\r\nTransfer-encoding: cow"),
+    _post("deflate", b"Transfer-Encoding: deflate, chunked"),
+    _post("chunked, gzip", b"Transfer-Encoding: chunked, gzip"),
+    _post("other letters", "Transfer-Encoding: chun\u212aed".encode()),
     _post("bare CR before", b"X: y\rTransfer-Encoding: chunked"),
     _post("bare LF before", b"X: y\nTransfer-Encoding: chunked"),
     Row(
         "on HTTP/1.0",
         b"POST / HTTP/1.0\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n" + SMUGGLED,
+    ),
+    Row(
+        "on HTTP/1.0 with Content-Length",
+        b"POST / HTTP/1.0\r\nHost: x\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n"
+        b"Connection: keep-alive\r\n\r\n0\r\n\r\n" + SMUGGLED,
+    ),
+    Row(
+        "with GET, whose chunks are read",
+        b"GET / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n%x\r\n%b\r\n0\r\n\r\n"
+        % (len(SMUGGLED), SMUGGLED),
+        (200,),
+        False,
+        ("/",),
     ),
     _post(
         "upper case is chunked",
@@ -138,6 +203,13 @@ LINES = [
     Row("NUL in target", b"GET /a\x00b HTTP/1.1\r\nHost: x\r\n\r\n"),
     Row("high byte in path", b"GET /\xc3\xa9 HTTP/1.1\r\nHost: x\r\n\r\n"),
     Row("fragment", b"GET /a#b HTTP/1.1\r\nHost: x\r\n\r\n"),
+    Row("high byte in query", b"GET /?\xc3\xa9 HTTP/1.1\r\nHost: x\r\n\r\n"),
+    Row("high byte in method", b"G\xc9T / HTTP/1.1\r\nHost: x\r\n\r\n"),
+    Row("vertical tab after method", b"GET\x0b/ HTTP/1.1\r\nHost: x\r\n\r\n"),
+    Row("request line in target", b"GET /a HTTP/1.1\x0bX HTTP/1.1\r\nHost: x\r\n\r\n"),
+    Row("backslash in host of target", b"GET http://a\\b/ HTTP/1.1\r\nHost: x\r\n\r\n"),
+    Row("no host in target", b"GET http:/// HTTP/1.1\r\nHost: x\r\n\r\n"),
+    Row("bad port in target", b"GET http://a:b/ HTTP/1.1\r\nHost: x\r\n\r\n"),
     Row("relative target", b"GET a HTTP/1.1\r\nHost: x\r\n\r\n"),
     Row("empty target", b"GET  HTTP/1.1\r\nHost: x\r\n\r\n"),
     Row("asterisk without OPTIONS", b"GET * HTTP/1.1\r\nHost: x\r\n\r\n"),
@@ -229,6 +301,14 @@ CHUNKS = [
     _chunked("no size", b"\r\nhello\r\n0\r\n\r\n"),
     _chunked("extension without size", b";a\r\nhello\r\n0\r\n\r\n"),
     _chunked("other digits", b"\xd9\xa5\r\nhello\r\n0\r\n\r\n"),
+    _chunked("tab after size", b"5\t\r\nhello\r\n0\r\n\r\n"),
+    _chunked("vertical tab before size", b"\x0b5\r\nhello\r\n0\r\n\r\n"),
+    _chunked("NUL before size", b"\x005\r\nhello\r\n0\r\n\r\n"),
+    _chunked("hash after size", b"5#\r\nhello\r\n0\r\n\r\n"),
+    _chunked(
+        "size that wraps at 2^32", b"100000005\r\nhello\r\n0\r\n\r\n", statuses=(), closes=False
+    ),
+    _chunked("quoted line end in extension", b'5;a="\r\n"\r\nhello\r\n0\r\n\r\n'),
     _chunked("letters", b"xyz\r\nhello\r\n0\r\n\r\n"),
     _chunked("size over 2^64", b"10000000000000005\r\nhello\r\n0\r\n\r\n"),
     _chunked("LF after size", b"5\nhello\r\n0\r\n\r\n"),
@@ -237,6 +317,9 @@ CHUNKS = [
     _chunked("NUL in extension", b"5;a\x00b\r\nhello\r\n0\r\n\r\n"),
     _chunked("no CR LF after data", b"5\r\nhello0\r\n\r\n" + SMUGGLED),
     _chunked("LF after data", b"5\r\nhello\n0\r\n\r\n" + SMUGGLED),
+    _chunked("CR after data", b"5\r\nhello\r0\r\n\r\n" + SMUGGLED),
+    _chunked("LF CR after data", b"5\r\nhello\n\r0\r\n\r\n" + SMUGGLED),
+    _chunked("data shorter than size", b"6\r\nhello\r\n0\r\n\r\n" + SMUGGLED),
     _chunked("two bytes instead of CR LF", b"5\r\nhelloXX0\r\n\r\n" + SMUGGLED),
     _chunked("data longer than size", b"3\r\nhello\r\n0\r\n\r\n" + SMUGGLED),
     _chunked("LF after last chunk", b"0\n\n" + SMUGGLED),
@@ -246,6 +329,15 @@ CHUNKS = [
     _chunked("trailer without colon", b"0\r\nX\r\n\r\n"),
     _chunked("folded trailer", b"0\r\nX: y\r\n z\r\n\r\n"),
     _chunked("NUL in trailer", b"0\r\nX: y\x00\r\n\r\n"),
+    _chunked("LF in trailer", b"0\r\nX: y\nz: a\r\n\r\n" + SMUGGLED),
+    _chunked("trailer without name", b"0\r\n: y\r\n\r\n"),
+    _chunked(
+        "many zeros are the last chunk",
+        b"0000\r\n\r\n" + SMUGGLED,
+        statuses=(200, 200),
+        closes=False,
+        paths=("/", "/smuggled"),
+    ),
     _chunked("blank before colon of trailer", b"0\r\nX : y\r\n\r\n"),
     _chunked("too many trailers", b"0\r\n" + b"X: y\r\n" * 129 + b"\r\n", statuses=(431,)),
     _chunked(
@@ -321,6 +413,27 @@ CONNECTION = [
         ("/",),
     ),
     Row("two requests", SMUGGLED * 2, (200, 200), False, ("/smuggled", "/smuggled")),
+    Row(
+        "HTTP/1.0 keeps the connection where both sides say so",
+        b"GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n" + SMUGGLED,
+        (200, 200),
+        False,
+        ("/", "/smuggled"),
+    ),
+    Row(
+        "close and keep-alive",
+        b"GET / HTTP/1.1\r\nHost: x\r\nConnection: keep-alive, close\r\n\r\n" + SMUGGLED,
+        (200,),
+        True,
+        ("/",),
+    ),
+    Row(
+        "Proxy-Connection says nothing",
+        b"GET / HTTP/1.1\r\nHost: x\r\nProxy-Connection: close\r\n\r\n" + SMUGGLED,
+        (200, 200),
+        False,
+        ("/", "/smuggled"),
+    ),
 ]
 
 LIMITS = [
@@ -354,6 +467,14 @@ LIMITS = [
         b"POST / HTTP/1.1\r\nHost: x\r\nExpect: 200-ok\r\nContent-Length: 5\r\n\r\nhello",
         (417,),
     ),
+    *[
+        _post(
+            f"expectation {value!r}",
+            b"Expect: " + value + b"\r\nContent-Length: 35",
+            statuses=(417,),
+        )
+        for value in (b"y 100-continue", b"100-continue, 100-continue", b"", b"100-continue\xa0")
+    ],
 ]
 
 ROWS = [

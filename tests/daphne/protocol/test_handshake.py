@@ -11,7 +11,7 @@ from daphne.protocol.handshake import (
     build_acceptance,
     check_handshake,
 )
-from tests.daphne.protocol.socket_driver import ACCEPT, KEY, make_head, make_headers
+from tests.daphne.protocol.socket_driver import ACCEPT, KEY, Driver, make_head, make_headers
 
 
 def refused(**changes: Any) -> HandshakeError:
@@ -178,3 +178,31 @@ def test_the_acceptance_names_the_protocol_only_if_one_was_chosen() -> None:
 
 def test_an_empty_server_name_leaves_the_header_out() -> None:
     assert b"Server" not in build_acceptance(Handshake(KEY, None), "")
+
+
+def test_sub_protocols_a_long_list_takes_linear_time() -> None:
+    def seconds(count: int) -> float:
+        names = b"a," * count
+        head = make_head(headers=make_headers((b"sec-websocket-protocol", names)))
+        before = time.process_time()
+        assert check_handshake(head, ("chat",)).protocol is None
+        return time.process_time() - before
+
+    few, many = (min(seconds(n) for _ in range(3)) for n in (1 << 16, 1 << 19))
+    assert many < few * 24, "a list of 1 MB takes about eight times as long as one of an eighth"
+
+
+@pytest.mark.parametrize("name", ["é".encode(), b"\xff", b"a b", b'"a"', b"a/b", b"a\x85"])
+def test_sub_protocols_that_are_no_tokens_are_400(name: bytes) -> None:
+    head = make_head(headers=make_headers((b"sec-websocket-protocol", b"chat, " + name)))
+    with pytest.raises(HandshakeError) as caught:
+        check_handshake(head, ("chat", name.decode("latin-1")))
+    assert caught.value.status == 400
+
+
+@pytest.mark.parametrize("offered", [None, b"", b"other", b"Chat", b"chat2, c, hat"])
+def test_sub_protocols_that_were_not_offered_are_never_selected(offered: bytes | None) -> None:
+    more = [] if offered is None else [(b"sec-websocket-protocol", offered)]
+    driver = Driver(make_head(headers=make_headers(*more)), ws_protocols=("chat", "b"))
+    driver.reply({"accept": True})
+    assert b"101" in driver.written and b"Sec-WebSocket-Protocol" not in driver.written

@@ -50,7 +50,7 @@ def test_a_message_expires_to_the_instant(clock: Clock) -> None:
     assert layer.receive(["one"]) == ("one", {"n": 3})
 
 
-def test_what_expires_is_removed_by_any_operation(clock: Clock) -> None:
+def test_abandoned_channels_are_removed_by_any_operation(clock: Clock) -> None:
     layer = ChannelLayer(expiry=60, clock=clock)
     for number in range(100):
         layer.send(f"dead.{number}!a", {})

@@ -46,7 +46,7 @@ def overwrite(prefix, offset, data):
         file.write(data)
 
 
-def test_a_segment_is_for_its_owner_only(prefix):
+def test_shared_memory_is_for_its_owner_only(prefix):
     before = os.umask(0)
     try:
         layer = IPCChannelLayer(prefix)

@@ -68,9 +68,7 @@ def calls(layer: RedisChannelLayer) -> list[Callable[[], Any]]:
     ]
 
 
-def test_every_call_says_that_the_server_is_away(
-    layer: RedisChannelLayer, server: RedisServer
-) -> None:
+def test_backend_away_every_call_says_so(layer: RedisChannelLayer, server: RedisServer) -> None:
     layer.send("one", {})
     server.stop()
     for call in calls(layer):

@@ -58,7 +58,7 @@ def test_a_command_that_was_interrupted_at_any_byte_leaves_no_reply_behind():
     endpoint.close()
 
 
-def test_many_threads_get_their_own_replies_while_connections_are_killed():
+def test_never_another_clients_data_while_connections_are_killed():
     endpoint = Endpoint(parse_hosts(lent_servers(1))[0])
     stopped = threading.Event()
     foreign, answered, failed = [], [], []
