@@ -10,7 +10,7 @@ What comes from the application, such as a response that is none, raises
 ``channels.exceptions.InvalidMessage``.
 """
 
-__all__ = ["DaphneError", "ListenError", "RequestRefused"]
+__all__ = ["DaphneError", "ListenError", "RequestRefused", "StartError"]
 
 
 class DaphneError(Exception):
@@ -26,6 +26,10 @@ class ListenError(DaphneError):
     def __init__(self, message: str, errno: int | None = None) -> None:
         super().__init__(message)
         self.errno = errno
+
+
+class StartError(DaphneError):
+    """The server cannot start: there is no such channel layer, or what it needs is missing."""
 
 
 class RequestRefused(DaphneError):
