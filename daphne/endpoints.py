@@ -1,25 +1,36 @@
 """Where a server listens: endpoint strings from options, and listening on them.
 
 Endpoint strings are Twisted's (``tcp:``, ``ssl:``, ``unix:`` ...), plus ``fd:fileno=N`` for a
-socket that listens already, which supervisor or systemd hands over.
+socket that listens already, which supervisor, systemd or a parent process hands over. What is
+spoken on such a socket may follow: ``fd:fileno=N:as=ssl:443:privateKey=...`` listens on it as the
+endpoint after ``as=`` would on one of its own.
 """
 
 import errno
 import os
+import re
 import socket
 import stat
 from typing import Any
 
-from twisted.internet.endpoints import (
-    AdoptedStreamServerEndpoint,
-    quoteStringArgument,
-    serverFromString,
-)
+from twisted.internet import unix
+from twisted.internet.defer import Deferred, execute
+from twisted.internet.endpoints import quoteStringArgument, serverFromString
 from twisted.internet.error import CannotListenError
+from twisted.internet.interfaces import IStreamServerEndpoint
+from twisted.protocols.tls import TLSMemoryBIOFactory
+from zope.interface import implementer
 
 from daphne.exceptions import ListenError
 
-__all__ = ["build_endpoint_description_strings", "describe", "endpoint_from", "listen_error"]
+__all__ = [
+    "build_endpoint_description_strings",
+    "describe",
+    "endpoint_from",
+    "listen_error",
+    "listening_family",
+    "parse_inherited",
+]
 
 #: Connections that wait to be accepted; Twisted's 50 make a burst of clients wait for retries.
 _BACKLOG = 2048
@@ -56,21 +67,24 @@ def endpoint_from(reactor: Any, description: str) -> Any:
     cannot be listened on.
     """
     kind = description.partition(":")[0]
-    try:
-        if kind == "fd":
-            return _adopted(reactor, description)
-        endpoint = serverFromString(reactor, _with_defaults(kind, description))
-    except ListenError:
-        raise
-    except OSError as error:
-        raise ListenError(f"{description!r}: {error.filename}: {error.strerror}") from error
-    except Exception as error:  # parsers are plugins, and OpenSSL has exceptions of its own
-        raise ListenError(f"{description!r} is no endpoint string: {error}") from error
+    if kind == "fd":
+        return _adopted(reactor, description)
+    endpoint = _parsed(reactor, kind, description)
     if kind == "unix":
         if not endpoint._address:
             raise ListenError(f"{description!r} is no endpoint string: it names no path")
         _make_way(endpoint._address)
     return endpoint
+
+
+def _parsed(reactor: Any, kind: str, description: str) -> Any:
+    """The endpoint as Twisted makes it."""
+    try:
+        return serverFromString(reactor, _with_defaults(kind, description))
+    except OSError as error:
+        raise ListenError(f"{description!r}: {error.filename}: {error.strerror}") from error
+    except Exception as error:  # parsers are plugins, and OpenSSL has exceptions of its own
+        raise ListenError(f"{description!r} is no endpoint string: {error}") from error
 
 
 def _with_defaults(kind: str, description: str) -> str:
@@ -83,17 +97,114 @@ def _with_defaults(kind: str, description: str) -> str:
     return description
 
 
-def _adopted(reactor: Any, description: str) -> AdoptedStreamServerEndpoint:
-    """The endpoint of ``fd:fileno=N`` or ``fd:N``."""
-    number = int(description.partition(":")[2].removeprefix("fileno="))
+# -- sockets that listen already ------------------------------------------------------------------
+
+
+def parse_inherited(description: str) -> tuple[int, str]:
+    """The descriptor of ``fd:fileno=N`` or ``fd:N``, and what follows ``:as=``, if anything does.
+
+    Raises ``ListenError``.
+    """
+    found = re.fullmatch(r"fd:(?:fileno=)?(\d+)(?::as=(.+))?", description)
+    if found is None:
+        raise ListenError(f"{description!r} is no endpoint string: write fd:fileno=N")
+    return int(found[1]), found[2] or ""
+
+
+def _adopted(reactor: Any, description: str) -> Any:
+    number, spoken = parse_inherited(description)
+    inherited = _Inherited(reactor, number, listening_family(number))
+    if not spoken:
+        return _InheritedEndpoint(inherited)
+    return _parsed(inherited, spoken.partition(":")[0], spoken)
+
+
+def listening_family(number: int) -> int:
+    """The address family of a file descriptor that listens. Raises ``ListenError``."""
     try:
         with socket.socket(fileno=os.dup(number)) as listening:
-            family = listening.family
             if not listening.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
                 raise ListenError(f"file descriptor {number} is a socket that does not listen")
+            return listening.family
     except OSError as error:
         raise ListenError(f"file descriptor {number} is no socket: {error.strerror}") from error
-    return AdoptedStreamServerEndpoint(reactor, number, family)
+
+
+def _let_go(number: int) -> None:
+    """Close a descriptor; a standard stream stays open, since its number would be used again."""
+    if number > 2:
+        os.close(number)
+        return
+    null = os.open(os.devnull, os.O_RDWR)
+    os.dup2(null, number)
+    os.close(null)
+
+
+class _Inherited:
+    """A reactor that listens on a socket which listens already, whatever it is asked to bind."""
+
+    def __init__(self, reactor: Any, number: int, family: int) -> None:
+        self._reactor = reactor
+        self._number = number
+        self._family = family
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._reactor, name)
+
+    def adopt(self, factory: Any) -> Any:
+        """Listen, and let go of the descriptor as it was given; the port has one of its own."""
+        os.set_blocking(self._number, False)
+        if self._family == socket.AF_UNIX:
+            port = _inherited_unix_port(self._reactor, self._number, factory)
+        else:
+            port = self._reactor.adoptStreamPort(self._number, self._family, factory)
+        _let_go(self._number)
+        return port
+
+    def listenTCP(self, port: int, factory: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: N802
+        return self.adopt(factory)
+
+    def listenUNIX(self, path: str, factory: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: N802
+        return self.adopt(factory)
+
+    def listenSSL(  # noqa: N802
+        self,
+        port: int,
+        factory: Any,
+        contextFactory: Any,
+        *args: Any,
+        **kwargs: Any,  # noqa: N803
+    ) -> Any:
+        return self.adopt(TLSMemoryBIOFactory(contextFactory, False, factory))
+
+
+@implementer(IStreamServerEndpoint)
+class _InheritedEndpoint:
+    """The endpoint of ``fd:fileno=N``."""
+
+    def __init__(self, inherited: _Inherited) -> None:
+        self._inherited = inherited
+
+    def listen(self, factory: Any) -> "Deferred[Any]":
+        """Listen; Twisted's own endpoint has ports that would remove a unix socket's path."""
+        return execute(self._inherited.adopt, factory)
+
+
+def _inherited_unix_port(reactor: Any, number: int, factory: Any) -> Any:
+    """A port on a unix socket that others have bound, and look after."""
+    ports: Any = unix.Port
+    port = ports._fromListeningDescriptor(reactor, number, factory)
+    # A name that begins with a null byte is no file to Twisted. It would make that readable and
+    # writable for everybody when it begins to listen, and remove it when it stops.
+    port._bindPath = b"\0" + port._bindPath
+    # As Twisted does for TCP: to shut the socket down would do so for all that listen on it.
+    port._shouldShutdown = False
+    port.backlog = _BACKLOG
+    port.startListening()
+    return port
+
+
+# -- unix sockets of dead servers -----------------------------------------------------------------
 
 
 def _make_way(path: str) -> None:
