@@ -169,6 +169,11 @@ class Connection:
         """A message came for one of this connection's reply channels."""
         self._feed(self._core.deliver, local, message, shared)
 
+    @property
+    def takes_turns(self) -> bool:
+        """See ``Core.takes_turns``."""
+        return self._core.takes_turns
+
     def shutdown(self) -> None:
         """Have the core finish and close."""
         if not self._closing:
@@ -349,6 +354,7 @@ class Connection:
             self._core.receive_data(operation.rest)
         if self._eof:
             self._core.receive_eof()
+        self._factory.upgraded(self)
 
     # -- deadlines --------------------------------------------------------------------------------
 

@@ -17,6 +17,7 @@ from zope.interface import implementer
 from daphne.connection import Connection
 from daphne.deadlines import Deadlines
 from daphne.dispatch import Dispatch
+from daphne.draining import Drain
 from daphne.options import Options
 from daphne.protocol.core import ConnectionContext, Core
 from daphne.protocol.trust import TrustedProxies
@@ -27,9 +28,6 @@ logger = logging.getLogger("daphne.http_protocol")
 
 #: Open files that are left for the process itself: layer, database, log files, listeners.
 _OWN_FILES = 64
-
-#: Connections that are shut down in one turn of the reactor.
-_PER_TURN = 500
 
 
 @implementer(IProtocolFactory)
@@ -64,6 +62,8 @@ class HTTPFactory:
         self._by_address: dict[str, int] = {}
         self._refused_logged = 0.0
         self._waiting: list[Deferred[None]] = []
+        #: The end of all connections, once it has begun.
+        self._drain: Drain | None = None
 
     def attach(self, dispatch: Dispatch) -> None:
         """Give the factory its way to the channel layer."""
@@ -142,6 +142,11 @@ class HTTPFactory:
             for deferred in waiting:
                 deferred.callback(None)
 
+    def upgraded(self, connection: Connection) -> None:
+        """The connection has another core, which has not heard that the server stops."""
+        if self._drain is not None:
+            self._drain.add(connection)
+
     def log_action(self, protocol: str, action: str, details: dict[str, Any]) -> None:
         """Report to the action logger, whose failures cost a line in the log."""
         if self._action_logger is None:
@@ -157,18 +162,11 @@ class HTTPFactory:
         """Close every connection but keep listening: their reply channels lead nowhere."""
         if self._connections:
             logger.warning("Closing %d connections: %s", len(self._connections), reason)
-            self.shutdown()
+            Drain(self._reactor, self._connections, 0.0)
 
     def shutdown(self) -> None:
-        """Have every connection that is open now finish and close, some in each turn."""
-        self._shutdown_some(list(self._connections))
-
-    def _shutdown_some(self, connections: list[Connection]) -> None:
-        for connection in connections[-_PER_TURN:]:
-            connection.shutdown()
-        del connections[-_PER_TURN:]
-        if connections:
-            self._reactor.callLater(0, self._shutdown_some, connections)
+        """Have every connection finish and close, WebSockets within ``options.drain`` seconds."""
+        self._drain = Drain(self._reactor, self._connections, self.options.drain)
 
     def emptied(self) -> "Deferred[None]":
         """Fires once no connection is open."""
@@ -180,6 +178,8 @@ class HTTPFactory:
 
     def abort(self) -> None:
         """Drop every connection."""
+        if self._drain is not None:
+            self._drain.stop()
         for connection in list(self._connections):
             connection.abort()
 

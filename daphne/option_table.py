@@ -287,6 +287,7 @@ GROUPS: dict[str, Sequence[Option]] = {
             "connections at a time; none: what 'ulimit -n' allows",
         ),
         Option("max_connections_per_address", COUNT_LIMIT, "N", "the same, from one address"),
+        Option("drain", NUMBER, "S", "spread the end of WebSockets when stopped"),
         Option("shutdown_timeout", NUMBER, "S", "wait for open requests when stopped"),
         Option("write_timeout", LIMIT, "S", "wait for a client that reads nothing"),
         Option("half_close_grace", NUMBER, "S", "wait for answers once a client's side is closed"),

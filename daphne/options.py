@@ -44,8 +44,14 @@ class Options:
     #: like one client.
     max_connections_per_address: int | None = None
 
-    #: Seconds that a shut-down waits for open requests and closing handshakes.
+    #: Seconds that a shut-down waits for open requests and closing handshakes; more only where
+    #: ``drain`` and ``websocket_close_timeout`` together are more.
     shutdown_timeout: float = 10.0
+
+    #: Seconds over which a shut-down spreads the end of WebSockets, so that their clients do not
+    #: connect again all at once. Half of ``shutdown_timeout``, so that the last one closed has as
+    #: long for its closing handshake. 0: all at once, and no idle client may ask once more.
+    drain: float = 5.0
 
     # -- proxies ------------------------------------------------------------------------------
 

@@ -214,8 +214,8 @@ class Server:
     def shut_down(self) -> "Deferred[None]":
         """Stop accepting, let connections finish, drop those that do not; fires when done.
 
-        Takes ``options.shutdown_timeout`` and little more, at most. Must be called in the
-        reactor's thread.
+        Takes ``options.shutdown_timeout``, or what the drain of WebSockets needs, and little more,
+        at most. Must be called in the reactor's thread.
         """
         if self._shutting_down is not None:
             return self._shutting_down
@@ -223,10 +223,16 @@ class Server:
         self._shutting_down = done
         closed = [port.stopListening() for port in self._ports]
         closed.append(self.factory.emptied())
-        timeout = reactor.callLater(self.options.shutdown_timeout, self._abort_rest)
+        timeout = reactor.callLater(self._longest_end(), self._abort_rest)
         self.factory.shutdown()
         gatherResults([d for d in closed if d is not None]).addBoth(self._closed, timeout, done)
         return done
+
+    def _longest_end(self) -> float:
+        """Seconds after which connections are dropped that have not finished."""
+        options = self.options
+        drained = options.drain + options.websocket_close_timeout if options.drain else 0.0
+        return max(options.shutdown_timeout, drained)
 
     def _abort_rest(self) -> None:
         """Drop the connections that did not finish in time, or when a second signal came."""

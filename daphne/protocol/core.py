@@ -57,6 +57,10 @@ class Core:
 
     __slots__ = ("_operations", "context")
 
+    #: Whether a server that stops shuts this core down in its turn among others, spread over some
+    #: seconds, and not at once: one that holds open sockets, whose clients will connect again.
+    takes_turns = False
+
     def __init__(self, context: ConnectionContext) -> None:
         self.context = context
         self._operations: list[Operation] = []

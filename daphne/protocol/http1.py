@@ -46,11 +46,15 @@ _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 #: Bytes of further requests that are kept while one is answered; then the client is not read.
 _PIPELINE_LIMIT = 64 * 1024
 
+#: Seconds that an idle client has for one more request when the server stops: it may have sent it
+#: already, or have connected to send it.
+_LAST_CHANCE = 2.0
+
 
 class Http1Core(Receiver):
     """The HTTP/1.1 side of one connection."""
 
-    __slots__ = ("_awaited", "_buffer", "_count", "_decoder", "_name")
+    __slots__ = ("_awaited", "_buffer", "_count", "_decoder", "_last_chance", "_name")
 
     def __init__(self, context: ConnectionContext) -> None:
         super().__init__(context)
@@ -62,6 +66,8 @@ class Http1Core(Receiver):
         self._awaited = "head"
         #: Decodes the body of the request under way, if it has one.
         self._decoder: BodyDecoder
+        #: Whether one more request is taken although the server stops.
+        self._last_chance = False
 
     # -- from the client --------------------------------------------------------------------------
 
@@ -97,13 +103,14 @@ class Http1Core(Receiver):
 
     def _next_request(self) -> None:
         try:
-            data = None if self._stopping else self._buffer.next_head()
+            stopping = self._stopping and not self._last_chance
+            data = None if stopping else self._buffer.next_head()
         except RequestRefused as refusal:
             self._refuse(refusal)
             return
         if data is not None:
             self._start(data)
-        elif self._stopping or self._eof:
+        elif stopping or self._eof:
             self._close()
         else:
             self._await_head()
@@ -128,6 +135,7 @@ class Http1Core(Receiver):
             self._refuse(refusal, data)
             return
         self._awaited = ""
+        self._last_chance = False
         if request.is_websocket:
             self._upgrade(request.head)
             return
@@ -256,9 +264,15 @@ class Http1Core(Receiver):
             self._close()
 
     def shutdown(self) -> None:
-        """See ``Core``: the response under way is the last one."""
+        """See ``Core``: the response under way is the last one, or that to one more request."""
         self._stopping = True
-        if self._exchange is None:
+        if self._exchange is not None:
+            return
+        seconds = min(_LAST_CHANCE, self.context.options.drain)
+        if seconds and not self._write_paused:
+            self._last_chance = True
+            self._arm(seconds)
+        else:
             self._close()
 
 

@@ -123,6 +123,8 @@ class WebSocketCore(Core):
         "_unread",
     )
 
+    takes_turns = True
+
     def __init__(self, context: ConnectionContext, head: Head) -> None:
         """``head`` is a request whose Upgrade header names websocket and that has no body."""
         super().__init__(context)

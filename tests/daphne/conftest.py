@@ -93,6 +93,7 @@ class RunningServer:
     def __init__(self, layer: Any, **options: Any) -> None:
         options.setdefault("endpoints", ["tcp:0:interface=127.0.0.1"])
         options.setdefault("shutdown_timeout", 1)
+        options.setdefault("drain", 0)
         self.layer = layer
         self.logged: list[tuple[str, str, dict[str, Any]]] = []
         self.server = Server(

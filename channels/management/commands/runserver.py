@@ -232,6 +232,7 @@ class Command(RunserverCommand):
             root_path=getattr(settings, "FORCE_SCRIPT_NAME", None) or "",
             verbosity=options["verbosity"],
             shutdown_timeout=STOP_TIMEOUT,
+            drain=0,
             ready=lambda server: self._print_banner(layer, server.addresses[0].port),
         )
         ended = threading.Event()

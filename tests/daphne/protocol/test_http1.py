@@ -318,10 +318,45 @@ def test_a_client_that_closes_its_side_is_given_up_after_a_grace() -> None:
     assert driver.output == b""
 
 
-def test_shutdown_closes_an_idle_connection_at_once() -> None:
-    driver = Driver().feed(GET).reply(OK)
+def test_shutdown_closes_an_idle_connection_at_once_without_a_drain() -> None:
+    driver = Driver(Options(drain=0.0)).feed(GET).reply(OK)
     driver.do(driver.core.shutdown)
     assert driver.closed
+
+
+@pytest.mark.parametrize("before", [b"", GET, GET[:9]])
+def test_a_client_that_is_idle_at_a_shutdown_may_ask_once_more(before: bytes) -> None:
+    driver = Driver().feed(before)
+    if before == GET:
+        driver.reply(OK)
+    driver.do(driver.core.shutdown)
+    driver.sleep(1.9)
+    driver.output = b""
+    driver.feed(GET[9:] if before == GET[:9] else GET).reply(OK)
+    assert driver.output.startswith(b"HTTP/1.1 200 ") and b"Connection: close" in driver.output
+    assert driver.closed
+
+
+def test_a_client_that_stays_idle_at_a_shutdown_is_closed() -> None:
+    driver = Driver().feed(GET).reply(OK)
+    driver.do(driver.core.shutdown)
+    assert not driver.closed
+    driver.sleep(2.1)
+    assert driver.closed
+
+
+def test_a_client_that_reads_nothing_may_not_ask_once_more() -> None:
+    driver = Driver().feed(GET).reply(OK)
+    driver.do(driver.core.pause_writing)
+    driver.do(driver.core.shutdown)
+    assert driver.closed
+
+
+def test_a_websocket_may_be_opened_at_a_shutdown() -> None:
+    driver = Driver()
+    driver.do(driver.core.shutdown)
+    driver.feed(UPGRADE)
+    assert driver.upgraded is not None
 
 
 def test_shutdown_lets_the_request_under_way_be_the_last_one() -> None:
