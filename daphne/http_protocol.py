@@ -11,7 +11,7 @@ from typing import Any
 
 from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.defer import Deferred, succeed
-from twisted.internet.interfaces import IProtocolFactory
+from twisted.internet.interfaces import IProtocolFactory, IProtocolNegotiationFactory
 from zope.interface import implementer
 
 from daphne.connection import Connection
@@ -20,6 +20,7 @@ from daphne.dispatch import Dispatch
 from daphne.draining import Drain
 from daphne.options import Options
 from daphne.protocol.core import ConnectionContext, Core
+from daphne.protocol.opening import speaks_http2
 from daphne.protocol.trust import TrustedProxies
 
 __all__ = ["Connection", "HTTPFactory"]
@@ -30,7 +31,7 @@ logger = logging.getLogger("daphne.http_protocol")
 _OWN_FILES = 64
 
 
-@implementer(IProtocolFactory)
+@implementer(IProtocolFactory, IProtocolNegotiationFactory)
 class HTTPFactory:
     """Makes connections, counts them, and knows what they share."""
 
@@ -98,6 +99,10 @@ class HTTPFactory:
             self._refused(f"{peer.host} has {limit} open (--max-connections-per-address)")
             return None
         return Connection(self, peer.host)
+
+    def acceptableProtocols(self) -> list[bytes]:  # noqa: N802
+        """What clients of TLS endpoints may choose from (ALPN, RFC 7301), the best first."""
+        return [b"h2", b"http/1.1"] if speaks_http2(self.options) else [b"http/1.1"]
 
     def _refused(self, reason: str) -> None:
         """Log, once a second at most, why a connection was closed at once."""

@@ -306,6 +306,13 @@ GROUPS: dict[str, Sequence[Option]] = {
         Option("body_grace", NUMBER, "S", "time before that rate is looked at"),
         Option("response_write_limit", COUNT, "BYTES", "what may wait for a slow HTTP client"),
     ),
+    "HTTP/2": (
+        Option("http2", FLAG, "", "speak HTTP/2 as well (default: true, where h2 is installed)"),
+        Option("http2_max_streams", COUNT, "N", "requests of one connection at a time"),
+        Option("http2_max_resets", COUNT, "N", "requests given up in ten seconds"),
+        Option("http2_max_control_frames", COUNT, "N", "frames without content in ten seconds"),
+        Option("http2_write_limit", COUNT, "BYTES", "what may wait for a slow HTTP/2 client"),
+    ),
     "WebSocket": (
         Option(
             "websocket_timeout",

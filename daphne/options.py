@@ -13,7 +13,7 @@ from typing import Any, get_args
 __all__ = ["Options"]
 
 #: Options of which 0 would stop everything.
-_POSITIVE = frozenset({"body_chunk_size", "body_grace"})
+_POSITIVE = frozenset({"body_chunk_size", "body_grace", "http2_max_streams"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,6 +117,28 @@ class Options:
     #: Seconds in which a client that has closed its sending side is still answered. Nothing tells
     #: it from one that has left, so it is also how late ``http.disconnect`` of that one may be.
     half_close_grace: float = 1.0
+
+    # -- HTTP/2 ---------------------------------------------------------------------------------
+
+    #: Whether HTTP/2 is spoken with clients that begin with it, ask for an upgrade to it, or choose
+    #: it over TLS. It takes the package ``h2`` (``channels-batteries[http2]``).
+    http2: bool = True
+
+    #: Streams of one connection at a time, WebSockets included; further requests are refused, and
+    #: may be sent again (RFC 9113, 5.1.2 recommends 100).
+    http2_max_streams: int = 100
+
+    #: Requests that a client may give up in ten seconds before its connection is closed
+    #: (CVE-2023-44487). Twice what it may have open, as when a page is left and the next one too.
+    http2_max_resets: int = 200
+
+    #: Frames without content in ten seconds, at most, beside those that come with requests and
+    #: responses: pings, settings, priorities, windows (CVE-2019-9512, -9514, -9515).
+    http2_max_control_frames: int = 1000
+
+    #: Bytes of responses that may wait for a client on one connection; above that the stream that
+    #: most waits for is reset.
+    http2_write_limit: int = 64 * 1024 * 1024
 
     # -- WebSocket ------------------------------------------------------------------------------
 

@@ -34,6 +34,7 @@ from daphne.options import Options
 from daphne.protocol.core import ConnectionContext, Core
 from daphne.protocol.engine import load_engine
 from daphne.protocol.http1 import Http1Core
+from daphne.protocol.opening import OpeningCore, speaks_http2
 
 __all__ = ["Server", "build_endpoint_description_strings"]
 
@@ -77,7 +78,7 @@ class Server:
         websocket_handshake_timeout: float | None = 5,
         *,
         ready: Callable[["Server"], object] | None = None,
-        make_core: Callable[[ConnectionContext], Core] = Http1Core,
+        make_core: Callable[[ConnectionContext], Core] | None = None,
         **limits: Any,
     ) -> None:
         """Take the options; nothing is opened yet.
@@ -124,6 +125,8 @@ class Server:
         self._runs_reactor = False
         self._shutting_down: Deferred[None] | None = None
         self._deadlines = Deadlines(reactor)
+        if make_core is None:
+            make_core = OpeningCore if speaks_http2(self.options) else Http1Core
         self.factory = HTTPFactory(
             reactor, self.options, make_core, self.send_channel, self._deadlines, action_logger
         )

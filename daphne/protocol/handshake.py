@@ -26,6 +26,7 @@ __all__ = [
     "HandshakeError",
     "build_acceptance",
     "check_handshake",
+    "check_stream_handshake",
 ]
 
 #: What a server appends to the key before it hashes it (RFC 6455, 1.3).
@@ -50,7 +51,7 @@ Header = tuple[bytes, bytes]
 class Handshake:
     """A request for a WebSocket that may be accepted."""
 
-    #: The key as the client sent it.
+    #: The key as the client sent it; empty over HTTP/2, which has none.
     key: bytes
     #: The sub-protocol chosen, None if the client offered none of the server's.
     protocol: str | None
@@ -87,10 +88,28 @@ def check_handshake(head: Head, protocols: Collection[str], compression: bool = 
     if b"upgrade" not in _options(head, b"connection"):
         raise HandshakeError("the header Connection lacks upgrade")
     _check_version(head)
+    return _agree(head, _check_key(head), protocols, compression)
+
+
+def check_stream_handshake(
+    head: Head, protocols: Collection[str], compression: bool = False
+) -> Handshake:
+    """The same for an extended CONNECT over HTTP/2, which has no key (RFC 8441, 5)."""
+    if head.get_all(b"sec-websocket-version") != [_VERSION]:
+        raise HandshakeError(
+            "only version 13 of WebSocket is spoken here",
+            HTTPStatus.BAD_REQUEST,
+            [(b"Sec-WebSocket-Version", _VERSION)],
+        )
+    return _agree(head, b"", protocols, compression)
+
+
+def _agree(head: Head, key: bytes, protocols: Collection[str], compression: bool) -> Handshake:
+    """What the server makes of the client's offers."""
     if len(head.get_all(b"origin")) > 1:
         raise HandshakeError("the header Origin stands twice")
     deflate = _negotiate(head) if compression else None
-    return Handshake(_check_key(head), _choose_protocol(head, protocols), deflate)
+    return Handshake(key, _choose_protocol(head, protocols), deflate)
 
 
 def _negotiate(head: Head) -> "Deflate | None":

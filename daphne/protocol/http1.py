@@ -35,11 +35,11 @@ from daphne.protocol.head import Head
 from daphne.protocol.head_buffer import HeadBuffer
 from daphne.protocol.operations import Upgrade
 from daphne.protocol.receiver import Receiver
-from daphne.protocol.request import CHUNKED, parse_request
+from daphne.protocol.request import CHUNKED, Request, parse_request
 from daphne.protocol.response import Start, render_start
 from daphne.protocol.websocket import WebSocketCore
 
-__all__ = ["Http1Core"]
+__all__ = ["LAST_CHANCE", "Http1Core"]
 
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
@@ -48,7 +48,7 @@ _PIPELINE_LIMIT = 64 * 1024
 
 #: Seconds that an idle client has for one more request when the server stops: it may have sent it
 #: already, or have connected to send it.
-_LAST_CHANCE = 2.0
+LAST_CHANCE = 2.0
 
 
 class Http1Core(Receiver):
@@ -139,6 +139,8 @@ class Http1Core(Receiver):
         if request.is_websocket:
             self._upgrade(request.head)
             return
+        if request.http2_settings is not None and self._upgrade_to_http2(request):
+            return
         self._count += 1
         local = f"{self._name}{self._count}"
         exchange = Exchange(request, local, self.context.reply_prefix + local, self.context.clock())
@@ -147,6 +149,10 @@ class Http1Core(Receiver):
             self._start_body(exchange)
         else:
             self._announce(exchange)
+
+    def _upgrade_to_http2(self, request: Request) -> bool:
+        """Whether the request is answered over HTTP/2; ``opening`` knows how."""
+        return False
 
     def _upgrade(self, head: Head) -> None:
         """Hand the connection over to a WebSocket core."""
@@ -268,7 +274,7 @@ class Http1Core(Receiver):
         self._stopping = True
         if self._exchange is not None:
             return
-        seconds = min(_LAST_CHANCE, self.context.options.drain)
+        seconds = min(LAST_CHANCE, self.context.options.drain)
         if seconds and not self._write_paused:
             self._last_chance = True
             self._arm(seconds)

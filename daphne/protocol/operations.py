@@ -1,7 +1,8 @@
 """What a protocol core asks its shell to do.
 
 A core (``daphne.protocol.core``) never does I/O: it appends operations, and the shell
-(``daphne.http_protocol``) carries them out in their order. The dataclasses are not frozen only
+(``daphne.http_protocol``) carries them out in their order; for the core of a stream of HTTP/2, that
+of its connection does (``daphne.protocol.http2``). The dataclasses are not frozen only
 because a frozen one costs three times as much to build; nobody changes one after it was made.
 """
 
@@ -11,16 +12,20 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from daphne.protocol.core import Core
+    from daphne.protocol.request import Request
 
 __all__ = [
     "Abort",
     "AwaitRoom",
     "Close",
+    "Headers",
     "Log",
     "NewChannel",
     "Operation",
     "PauseReading",
+    "Promise",
     "Register",
+    "Respond",
     "ResumeReading",
     "Send",
     "Timer",
@@ -28,6 +33,10 @@ __all__ = [
     "Upgrade",
     "Write",
 ]
+
+
+#: Header fields with their names in lower case, pseudo-header fields first (RFC 9113, 8.3).
+Headers = list[tuple[bytes, bytes]]
 
 
 @dataclass(slots=True)
@@ -140,6 +149,24 @@ class Upgrade:
     rest: bytes = b""
 
 
+# -- of the cores of streams, which the core of their connection carries out ----------------------
+
+
+@dataclass(slots=True)
+class Respond:
+    """Write the head of the response; with a status below 200 another one follows."""
+
+    headers: Headers
+
+
+@dataclass(slots=True)
+class Promise:
+    """Push the response to ``request``, whose head is told to the client by ``headers``."""
+
+    request: "Request"
+    headers: Headers
+
+
 Operation = (
     Write
     | Send
@@ -154,4 +181,6 @@ Operation = (
     | Unregister
     | Log
     | Upgrade
+    | Respond
+    | Promise
 )

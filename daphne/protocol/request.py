@@ -18,6 +18,7 @@ from daphne.exceptions import RequestRefused
 from daphne.protocol.core import ConnectionContext
 from daphne.protocol.forwarded import read_forwarded, read_root_path
 from daphne.protocol.head import Head
+from daphne.protocol.host import is_host
 
 __all__ = ["CHUNKED", "Request", "build_head", "decode_path", "parse_request"]
 
@@ -27,12 +28,6 @@ CHUNKED = -1
 _VERSIONS = {b"HTTP/1.1": "1.1", b"HTTP/1.0": "1.0"}
 _ANY_VERSION = re.compile(rb"HTTP/[0-9]\.[0-9]")
 
-# RFC 3986, 3.2.2 and 3.2.3, without the comma, which proxies put between repeated headers. A step
-# takes one character, in one way, so that a host that is none is found out in linear time.
-_HOST = re.compile(
-    rb"(?:(?:[A-Za-z0-9._~!$&'()*+;=-]|%[0-9A-Fa-f]{2})+"
-    rb"|\[[0-9A-Fa-f:.]+\]|\[[vV][0-9A-Fa-f]+\.[A-Za-z0-9._~!$&'()*+;=:-]+\])(?::[0-9]*)?"
-)
 _ABSOLUTE = re.compile(rb"[Hh][Tt][Tt][Pp][Ss]?://([^/?]*)(.*)")
 
 #: Eighteen digits are more than any body has, and fewer than 2^63 bytes.
@@ -49,6 +44,7 @@ _SPECIAL = frozenset(
         b"daphne-root-path",
         b"expect",
         b"host",
+        b"http2-settings",
         b"transfer-encoding",
         b"upgrade",
     }
@@ -67,6 +63,8 @@ class Request(NamedTuple):
     expects_continue: bool
     #: Whether this asks for a WebSocket; it has no body then.
     is_websocket: bool
+    #: The header HTTP2-Settings of a request without a body that asks to go on in HTTP/2.
+    http2_settings: bytes | None = None
 
 
 class _Fields:
@@ -112,12 +110,14 @@ def parse_request(data: bytes, context: ConnectionContext) -> Request:
         return Request(head, 0, True, False, False)
     length = _body_length(special, version)
     connection = _tokens(b",".join(special.get(b"connection", ())))
+    is_websocket = b"upgrade" in connection and _is_websocket(method, version, length, special)
     return Request(
         head,
         length,
         b"close" not in connection and (version == "1.1" or b"keep-alive" in connection),
         _expects_continue(special.get(b"expect"), version),
-        b"upgrade" in connection and _is_websocket(method, version, length, special),
+        is_websocket,
+        None if is_websocket else _http2_settings(version, length, connection, special),
     )
 
 
@@ -158,7 +158,7 @@ def _origin_form(method: str, target: bytes, fields: _Fields) -> bytes:
     if b"#" in target:
         raise RequestRefused(400, "The request target has a fragment.")
     match = _ABSOLUTE.fullmatch(target)
-    if match is None or not _is_host(match[1]):
+    if match is None or not is_host(match[1]):
         raise RequestRefused(400, "The request target is malformed.")
     fields.headers = [pair for pair in fields.headers if pair[0] != b"host"]
     fields.headers.insert(0, (b"host", match[1]))
@@ -166,18 +166,12 @@ def _origin_form(method: str, target: bytes, fields: _Fields) -> bytes:
     return rest if rest[:1] == b"/" else b"/" + rest
 
 
-@lru_cache(maxsize=256)
-def _is_host(value: bytes) -> bool:
-    """Whether this is a host with or without a port."""
-    return _HOST.fullmatch(value) is not None
-
-
 def _check_host(values: list[bytes] | None, version: str) -> None:
     """Refuse a request whose Host header is missing, repeated or malformed (RFC 9112, 3.2)."""
     if values is None:
         if version == "1.1":
             raise RequestRefused(400, "The request has no Host header.")
-    elif len(values) > 1 or not _is_host(values[0]):
+    elif len(values) > 1 or not is_host(values[0]):
         raise RequestRefused(400, "The request needs exactly one, valid Host header.")
 
 
@@ -224,6 +218,18 @@ def _is_websocket(
     if length:
         raise RequestRefused(400, "A WebSocket handshake must have no body.")
     return method == "GET"
+
+
+def _http2_settings(
+    version: str, length: int, connection: frozenset[bytes], special: dict[bytes, list[bytes]]
+) -> bytes | None:
+    """The settings of a client that asks for HTTP/2 (RFC 7540, 3.2); never with a body."""
+    settings = special.get(b"http2-settings")
+    if settings is None or len(settings) > 1 or length or version != "1.1":
+        return None
+    protocols = _tokens(b",".join(special.get(b"upgrade", ())))
+    asked = connection >= {b"upgrade", b"http2-settings"} and b"h2c" in protocols
+    return settings[0] if asked else None
 
 
 def build_head(

@@ -162,9 +162,7 @@ class WebSocketCore(Core):
             return
         self._head = None
         try:
-            self._handshake = check_handshake(
-                head, options.ws_protocols, options.websocket_compression
-            )
+            self._handshake = self._check(head)
         except HandshakeError as error:
             self._state = State.ENDED
             self._refuse(error.status, f"WebSocket handshake: {error.reason}.", error.headers)
@@ -186,13 +184,21 @@ class WebSocketCore(Core):
         limits = (options.websocket_connect_timeout, options.websocket_handshake_timeout)
         self._arm("connect", min((limit for limit in limits if limit is not None), default=None))
 
+    def _check(self, head: Head) -> Handshake:
+        """The rules of the handshake; raises ``HandshakeError``."""
+        options = self.context.options
+        return check_handshake(head, options.ws_protocols, options.websocket_compression)
+
+    def _write_acceptance(self, handshake: Handshake) -> None:
+        self.emit(Write(build_acceptance(handshake, self.context.options.server_name)))
+
     def _accept(self, handshake: Handshake, reply: Reply) -> None:
         options = self.context.options
         self._state = State.OPEN
         self._opened = True
         self._handshake = None
         self._deflate = handshake.deflate
-        self.emit(Write(build_acceptance(handshake, options.server_name)))
+        self._write_acceptance(handshake)
         self._engine = load_engine()(
             Limits(
                 frame=options.websocket_max_frame,

@@ -1,4 +1,4 @@
-"""Driving an HTTP/1.1 core without sockets: bytes and messages in, operations out."""
+"""Driving a connection's core without sockets: bytes and messages in, operations out."""
 
 from collections.abc import Callable
 from typing import Any
@@ -52,13 +52,19 @@ class Driver:
     until ``confirm`` is called.
     """
 
-    def __init__(self, options: Options | None = None, **changes: Any) -> None:
+    def __init__(
+        self,
+        options: Options | None = None,
+        make_core: Callable[[ConnectionContext], Core] = Http1Core,
+        **changes: Any,
+    ) -> None:
         self.time = 1000.0
         changes.setdefault("clock", lambda: self.time)
-        self.core: Core = Http1Core(make_context(options, **changes))
+        self.core: Core = make_core(make_context(options, **changes))
         self.output = b""
         self.sends: list[tuple[str, dict[str, Any]]] = []
         self.logs: list[dict[str, Any]] = []
+        self.actions: list[str] = []
         self.locals: set[str] = set()
         self.timers: dict[str, float] = {}
         self.waiting: list[tuple[str, object]] = []
@@ -113,6 +119,7 @@ class Driver:
                 self.locals.discard(local)
             case Log():
                 self.logs.append(operation.details)
+                self.actions.append(f"{operation.protocol} {operation.action}")
             case Upgrade():
                 self.upgraded = operation
             case _:

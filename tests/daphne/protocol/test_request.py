@@ -42,7 +42,7 @@ def test_a_plain_request() -> None:
     assert head.get(b"x-y") == b"Z"
     assert head.get(b"none") is None
     assert head.get_all(b"x-y") == [b"Z", b"z"]
-    assert rest == [0, True, False, False]
+    assert rest == [0, True, False, False, None]
 
 
 @pytest.mark.parametrize(
