@@ -1,27 +1,35 @@
-"""The ``daphne`` command: options in, a running ``daphne.server.Server`` out.
+"""The ``daphne`` command: options in, a running server out, in one process or in several.
 
 Which options there are is in ``daphne.option_table``, how they are read in
-``daphne.configuration``, what they mean in ``daphne.options``.
+``daphne.configuration``, what they mean in ``daphne.options``. Where several processes serve, their
+parent is ``daphne.processes``; it imports no reactor, so this module does not either.
 """
 
+import importlib
 import logging
 import os
+import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from types import FrameType
 from typing import Any, NoReturn, TextIO
 
 from channels.distributions import find_conflicts
+from channels.exceptions import ChannelsError
 from daphne.access import AccessLogGenerator
+from daphne.binding import bind
 from daphne.configuration import (
     Configuration,
     ConfigurationError,
     build_parser,
     read_configuration,
 )
+from daphne.endpoints import build_endpoint_description_strings
 from daphne.exceptions import DaphneError, StartError
+from daphne.exit_codes import ExitCode
 from daphne.loading import load_layer
 from daphne.option_table import DEFAULT_HOST, DEFAULT_PORT, FIELDS
-from daphne.server import Server, build_endpoint_description_strings
+from daphne.processes import Processes
 
 __all__ = ["DEFAULT_HOST", "DEFAULT_PORT", "CommandLineInterface", "load_layer"]
 
@@ -29,17 +37,25 @@ logger = logging.getLogger("daphne.cli")
 
 _LOG_LEVELS = {0: logging.WARNING, 1: logging.INFO, 2: logging.DEBUG}
 
+#: What makes the workers of ``--workers``: a module of Django's side, which is imported only then.
+_WORKERS = ("channels.management.threads", "beside")
+
+#: Called with the server once it listens, and with the line that says what listens where.
+Announce = Callable[[Any, str], None]
+
 
 class CommandLineInterface:
     """The command: parses arguments, loads the layer, runs the server."""
 
     description = "The HTTP and WebSocket interface server of channels-batteries."
-    server_class = Server
+
+    #: The class of the server; None: ``daphne.server.Server``.
+    server_class: Any = None
 
     def __init__(self) -> None:
         self.parser = build_parser(self.description)
-        #: The server, once it was made.
-        self.server: Server | None = None
+        #: The server, once it was made; there is none in a parent of several processes.
+        self.server: Any = None
 
     @classmethod
     def entrypoint(cls) -> NoReturn:
@@ -47,11 +63,31 @@ class CommandLineInterface:
         sys.exit(cls().run(sys.argv[1:]))
 
     def run(self, args: Sequence[str]) -> int:
-        """Serve until told to stop; the exit code.
+        """Serve until told to stop; an ``ExitCode``.
 
-        0 after SIGTERM or SIGINT, 1 where the server could not start. Wrong options raise
-        ``SystemExit`` with code 2.
+        Wrong options raise ``SystemExit`` with that code.
         """
+        configuration = self._configure(args)
+        try:
+            self._refuse_mixture()
+            endpoints = _endpoints(configuration)
+            if configuration["processes"]:
+                listeners = [bind(description) for description in endpoints]
+                return Processes(configuration["processes"], args, listeners).run()
+            return self._serve(configuration, endpoints, _log_start)
+        except DaphneError as error:
+            return _not_started(error)
+
+    def run_child(self, args: Sequence[str], endpoints: Sequence[str], announce: Announce) -> int:
+        """The same for a process of several, which listens on ``endpoints``."""
+        configuration = self._configure(args)
+        try:
+            return self._serve(configuration, endpoints, announce)
+        except DaphneError as error:
+            return _not_started(error)
+
+    def _configure(self, args: Sequence[str]) -> Configuration:
+        """Read the options, and log as they say."""
         try:
             configuration = read_configuration(self.parser, args, os.environ)
         except ConfigurationError as error:
@@ -60,22 +96,7 @@ class CommandLineInterface:
             level=_LOG_LEVELS[configuration["verbosity"]],
             format="%(asctime)-15s %(levelname)-8s %(message)s",
         )
-        try:
-            self._refuse_mixture()
-            sys.path.insert(0, ".")
-            layer = load_layer(configuration["channel_layer"])
-            if getattr(layer, "is_local", False):
-                logger.warning(
-                    "The channel layer %s exists in this process only: workers in others cannot "
-                    "answer. Use 'manage.py runserver', or a layer that processes share.",
-                    layer,
-                )
-            self.server = self._make_server(layer, configuration)
-            self.server.run()
-        except DaphneError as error:
-            print(f"daphne: {error}", file=sys.stderr)
-            return 1
-        return 0
+        return configuration
 
     def _refuse_mixture(self) -> None:
         """Say so when another distribution's files may be running in place of ours."""
@@ -83,7 +104,37 @@ class CommandLineInterface:
         if conflicts:
             raise StartError("; ".join(f"{conflict}. {conflict.remedy}" for conflict in conflicts))
 
-    def _make_server(self, layer: Any, configuration: Configuration) -> Server:
+    # -- one process ------------------------------------------------------------------------------
+
+    def _serve(
+        self, configuration: Configuration, endpoints: Sequence[str], announce: Announce
+    ) -> int:
+        sys.path.insert(0, ".")
+        layer = load_layer(configuration["channel_layer"])
+        _warn_of_local_layer(layer, configuration)
+        count = configuration["workers"]
+        workers = _make_workers(layer, count) if count else None
+
+        def listening(server: Any, text: str) -> None:
+            if workers is not None:
+                workers.start()
+                text += f"; {count} worker thread(s)"
+            announce(server, text)
+
+        self.server = self._make_server(layer, configuration, endpoints, listening)
+        self.server.run()
+        cut_short = self.server.cut_short
+        if workers is not None:
+            cut_short |= not _finish(workers, configuration["shutdown_timeout"])
+        return ExitCode.CUT_SHORT if cut_short else ExitCode.STOPPED
+
+    def _make_server(
+        self,
+        layer: Any,
+        configuration: Configuration,
+        endpoints: Sequence[str],
+        announce: Announce,
+    ) -> Any:
         values = {name: configuration[name] for name in FIELDS}
         if configuration["proxy_headers"]:
             values |= {
@@ -92,12 +143,77 @@ class CommandLineInterface:
                 "proxy_forwarded_proto_header": "X-Forwarded-Proto",
             }
         values["action_logger"] = _action_logger(configuration)
+        make = self.server_class or importlib.import_module("daphne.server").Server
         try:
-            return self.server_class(layer, endpoints=_endpoints(configuration), **values)
+            return make(layer, endpoints=list(endpoints), announce=announce, **values)
         except ValueError as error:
             # Most begin with the name of an option, as those of ``Options`` do.
             source = configuration.sources.get(str(error).partition(" ")[0])
             self.parser.error(f"{source}: {error}" if source else str(error))
+
+
+def _log_start(server: object, text: str) -> None:
+    logger.info("%s", text)
+
+
+def _not_started(error: DaphneError) -> int:
+    print(f"daphne: {error}", file=sys.stderr)
+    return ExitCode.FAILED
+
+
+def _warn_of_local_layer(layer: Any, configuration: Configuration) -> None:
+    """Say what cannot work with a layer that exists in one process only."""
+    if not getattr(layer, "is_local", False):
+        return
+    if not configuration["workers"]:
+        logger.warning(
+            "The channel layer %s exists in this process only: workers in others cannot answer. "
+            "Use --workers, 'manage.py runserver', or a layer that processes share.",
+            layer,
+        )
+    elif configuration["processes"] > 1:
+        logger.warning(
+            "The channel layer %s exists in each process by itself: groups and reply channels "
+            "reach the sockets of one process only. Use a layer that processes share.",
+            layer,
+        )
+
+
+# -- workers --------------------------------------------------------------------------------------
+
+
+def _make_workers(layer: Any, count: int) -> Any:
+    """Worker threads for the layer, not started yet. Exceptions of the application go through."""
+    module, name = _WORKERS
+    try:
+        make = getattr(importlib.import_module(module), name)
+        return make(layer, count)
+    except ChannelsError as error:
+        raise StartError(f"--workers: {error}") from error
+
+
+def _finish(workers: Any, timeout: float) -> bool:
+    """Let the consumers that run finish; whether they did. A signal ends the waiting."""
+    try:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, _impatient)
+        finished: bool = workers.stop(timeout)
+    except _ImpatientError:
+        finished = False
+    if not finished:
+        logger.warning("Consumers that did not finish are cut off")
+    return finished
+
+
+class _ImpatientError(Exception):
+    """A second signal came."""
+
+
+def _impatient(number: int, frame: FrameType | None) -> None:
+    raise _ImpatientError
+
+
+# -- where to listen, what to log -----------------------------------------------------------------
 
 
 def _endpoints(configuration: Configuration) -> list[str]:
@@ -110,7 +226,10 @@ def _endpoints(configuration: Configuration) -> list[str]:
         port = DEFAULT_PORT if port is None else port
     elif unix_socket is None and descriptor is None and not strings:
         host, port = DEFAULT_HOST, DEFAULT_PORT
-    return sorted(strings + build_endpoint_description_strings(host, port, unix_socket, descriptor))
+    built = build_endpoint_description_strings(
+        host, port, unix_socket, descriptor, configuration["unix_socket_mode"]
+    )
+    return sorted(strings + built)
 
 
 def _action_logger(configuration: Configuration) -> AccessLogGenerator | None:

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from daphne.option_table import APPLICATION, GROUPS, OPTIONS, Option
+from daphne.options import in_short
 
 __all__ = ["Configuration", "ConfigurationError", "build_parser", "read_configuration"]
 
@@ -251,19 +252,9 @@ def _help(option: Option) -> str:
 
 
 def _shown(option: Option, value: Any) -> str:
-    if value is None:
-        return "none"
     if option.kind.is_list:
         return (option.kind.separator or " ").join(value)
-    return _short(value)
-
-
-def _short(value: Any) -> str:
-    """A number as it may be written: 1M for 1048576."""
-    for unit, letter in ((1024**2, "M"), (1024, "K")):
-        if isinstance(value, int) and value >= unit and value % unit == 0:
-            return f"{value // unit}{letter}"
-    return f"{value:g}" if isinstance(value, float) else str(value)
+    return value if isinstance(value, str) else in_short(value)
 
 
 def _with_hyphens(args: Sequence[str]) -> list[str]:

@@ -41,6 +41,7 @@ def build_endpoint_description_strings(
     port: int | None = None,
     unix_socket: str | None = None,
     file_descriptor: int | None = None,
+    unix_socket_mode: int | None = None,
 ) -> list[str]:
     """The endpoint strings for the plain ways to say where to listen.
 
@@ -53,7 +54,8 @@ def build_endpoint_description_strings(
         interface = quoteStringArgument(host.strip("[]"))
         descriptions.append(f"tcp:port={int(port or 0)}:interface={interface}")
     if unix_socket:
-        descriptions.append(f"unix:{quoteStringArgument(unix_socket)}")
+        mode = "" if unix_socket_mode is None else f":mode={unix_socket_mode:o}"
+        descriptions.append(f"unix:{quoteStringArgument(unix_socket)}{mode}")
     if file_descriptor is not None:
         descriptions.append(f"fd:fileno={int(file_descriptor)}")
     return descriptions
@@ -236,10 +238,16 @@ def listen_error(description: str, error: BaseException | None) -> ListenError:
     return ListenError(f"cannot listen on {description}: {text}", number)
 
 
-def describe(address: Any) -> str:
-    """A bound address as the start-up line names it."""
+def describe(address: Any, description: str = "") -> str:
+    """A bound address as the start-up line names it; ``description`` is its endpoint string."""
     host = getattr(address, "host", None)
     if host is None:
         name = getattr(address, "name", None) or b"?"
         return "unix:" + (name.decode("utf-8", "replace") if isinstance(name, bytes) else name)
-    return f"http://[{host}]:{address.port}" if ":" in host else f"http://{host}:{address.port}"
+    _, _, spoken = description.rpartition(":as=")
+    scheme = "https" if spoken.partition(":")[0] in ("ssl", "tls") else "http"
+    return (
+        f"{scheme}://[{host}]:{address.port}"
+        if ":" in host
+        else f"{scheme}://{host}:{address.port}"
+    )

@@ -23,7 +23,7 @@ from daphne.protocol.core import ConnectionContext, Core
 from daphne.protocol.opening import speaks_http2
 from daphne.protocol.trust import TrustedProxies
 
-__all__ = ["Connection", "HTTPFactory"]
+__all__ = ["Connection", "HTTPFactory", "most_connections"]
 
 logger = logging.getLogger("daphne.http_protocol")
 
@@ -58,7 +58,7 @@ class HTTPFactory:
         self._reply_prefix = reply_prefix
         self._action_logger = action_logger
         self._trusted = TrustedProxies(options.trusted_proxies)
-        self._most = _most_connections(options)
+        self._most = most_connections(options)
         self._connections: set[Connection] = set()
         self._by_address: dict[str, int] = {}
         self._refused_logged = 0.0
@@ -189,7 +189,7 @@ class HTTPFactory:
             connection.abort()
 
 
-def _most_connections(options: Options) -> int | None:
+def most_connections(options: Options) -> int | None:
     """How many connections there may be at a time; None: any number."""
     if options.max_connections is not None:
         return options.max_connections

@@ -52,6 +52,13 @@ def _integer(text: str) -> int:
     return int(text)
 
 
+def _mode(text: str) -> int:
+    mode = int(text, 8)
+    if not 0 <= mode <= 0o777:
+        raise ValueError
+    return mode
+
+
 def _signed(text: str) -> float:
     value = float(text)
     if not math.isfinite(value):
@@ -112,6 +119,7 @@ FLAG = Kind(_switch, "true or false", is_flag=True)
 INTEGER = Kind(_integer, "a whole number, 0 or more")
 NUMBER = Kind(_number, "a number, 0 or more")
 SIGNED = Kind(_signed, "a number")
+MODE = Kind(_mode, "an octal number such as 660")
 LIMIT = Kind(_or_none(_limit), "a number, or 'none' for no limit")
 COUNT = Kind(_count, "a whole number, 0 or more, such as 1000, 64K or 10M")
 COUNT_LIMIT = Kind(_or_none(_count), "a whole number such as 1000, 64K or 10M, or 'none'")
@@ -205,6 +213,9 @@ GROUPS: dict[str, Sequence[Option]] = {
         Option("bind", TEXT, "ADDRESS", f"address (default {DEFAULT_HOST})", ("-b",), "host", None),
         Option("unix_socket", TEXT, "PATH", "a unix socket", ("-u",), default=None),
         Option(
+            "unix_socket_mode", MODE, "MODE", "who may connect to that (default 666)", default=None
+        ),
+        Option(
             "fd",
             INTEGER,
             "N",
@@ -220,6 +231,16 @@ GROUPS: dict[str, Sequence[Option]] = {
             ("-e",),
             "socket_strings",
             (),
+        ),
+    ),
+    "processes": (
+        Option("workers", COUNT, "N", "worker threads in each process (default 0)", default=0),
+        Option(
+            "processes",
+            COUNT,
+            "N",
+            "processes under a parent; 0: one without (default 0)",
+            default=0,
         ),
     ),
     "logging": (

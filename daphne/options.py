@@ -10,7 +10,7 @@ from dataclasses import dataclass, fields
 from types import NoneType, UnionType
 from typing import Any, get_args
 
-__all__ = ["Options"]
+__all__ = ["Options", "in_short"]
 
 #: Options of which 0 would stop everything.
 _POSITIVE = frozenset({"body_chunk_size", "body_grace", "http2_max_streams"})
@@ -203,3 +203,13 @@ def _check(name: str, kind: Any, value: Any) -> None:
         least = "more than 0" if name in _POSITIVE else "0 or more"
         none = ", or None for no limit" if NoneType in kinds else ""
         raise ValueError(f"{name} is {value!r}; it must be a number, {least}{none}")
+
+
+def in_short(value: float | None, unit: str = "") -> str:
+    """A limit as people write it: ``1M`` for 1048576, ``none`` for None."""
+    if value is None:
+        return "none"
+    for size, letter in ((1024**2, "M"), (1024, "K")):
+        if isinstance(value, int) and value >= size and value % size == 0:
+            return f"{value // size}{letter}{unit}"
+    return (f"{value:g}" if isinstance(value, float) else str(value)) + unit

@@ -28,9 +28,9 @@ from daphne.endpoints import (
     listen_error,
 )
 from daphne.exceptions import ListenError
-from daphne.http_protocol import HTTPFactory
+from daphne.http_protocol import HTTPFactory, most_connections
 from daphne.layers import adapt
-from daphne.options import Options
+from daphne.options import Options, in_short
 from daphne.protocol.core import ConnectionContext, Core
 from daphne.protocol.engine import load_engine
 from daphne.protocol.http1 import Http1Core
@@ -78,6 +78,7 @@ class Server:
         websocket_handshake_timeout: float | None = 5,
         *,
         ready: Callable[["Server"], object] | None = None,
+        announce: Callable[["Server", str], object] | None = None,
         make_core: Callable[[ConnectionContext], Core] | None = None,
         **limits: Any,
     ) -> None:
@@ -86,7 +87,8 @@ class Server:
         ``endpoints`` are Twisted's endpoint strings, or ``fd:fileno=N``. ``host``, ``port``,
         ``unix_socket`` and ``file_descriptor`` are the older, deprecated way to give them. Times
         are in seconds. ``websocket_timeout`` is the layer's ``group_expiry`` by default, and -1
-        means that sockets may stay for ever. ``ready`` is called with the server once it listens.
+        means that sockets may stay for ever. ``ready`` is called with the server once it listens,
+        and so is ``announce``, with a line that says what listens where; by default it is logged.
         ``limits`` are further fields of ``daphne.options.Options``.
 
         Raises ``UserWarning`` where no endpoint is given, ``TypeError`` for an unknown option.
@@ -120,7 +122,13 @@ class Server:
         #: One Deferred for each endpoint; each fires with its listening port.
         self.listeners: list[Deferred[Any]] = []
         self._ready = ready
-        self._ports: list[Any] = []
+        self._announce = announce or _log_start
+        #: Whether connections were dropped when the server stopped, since they did not finish.
+        self.cut_short = False
+        #: Whether the end has begun.
+        self.stopping = False
+        #: What is listened on: the endpoint's string and its port.
+        self._bound: list[tuple[str, Any]] = []
         self._error: ListenError | None = None
         self._runs_reactor = False
         self._shutting_down: Deferred[None] | None = None
@@ -165,7 +173,10 @@ class Server:
                 break
             self.listeners.append(listener)
             listener.addCallbacks(
-                self._ports.append, self._not_listening, errbackArgs=(description,)
+                self._is_bound,
+                self._not_listening,
+                callbackArgs=(description,),
+                errbackArgs=(description,),
             )
         if self._error is not None:
             raise self._error
@@ -177,28 +188,43 @@ class Server:
         reactor.callFromThread(self._stop)
 
     def _stop(self) -> None:
-        if self._shutting_down is not None:
+        if self.stopping:
             return
+        self.stopping = True
         if self._runs_reactor:
             reactor.stop()
         else:
             self.shut_down()
 
+    def abort(self) -> None:
+        """End at once, without waiting for what has not finished; from any thread."""
+        reactor.callFromThread(self._end_now)
+
+    def _end_now(self) -> None:
+        self._stop()
+        self._abort_rest()
+
     @property
     def addresses(self) -> list[Any]:
         """The addresses that are bound, as Twisted's address objects, with their real ports."""
-        return [port.getHost() for port in self._ports]
+        return [port.getHost() for _, port in self._bound]
 
     # -- listening --------------------------------------------------------------------------------
 
     def _listening(self) -> None:
         """Say what listens where, in one line."""
-        if self._error is not None or self._shutting_down is not None:
+        if self._error is not None or self.stopping:
             return
-        where = ", ".join(describe(address) for address in self.addresses)
-        logger.info("Listening on %s; channel layer %s", where, self.channel_layer)
+        where = ", ".join(
+            describe(port.getHost(), description) for description, port in self._bound
+        )
+        limits = _limits(self.options)
+        self._announce(self, f"Listening on {where}; channel layer {self.channel_layer}; {limits}")
         if self._ready is not None:
             self._ready(self)
+
+    def _is_bound(self, port: Any, description: str) -> None:
+        self._bound.append((description, port))
 
     def _not_listening(self, failure: Failure, description: str) -> None:
         self._listening_failed(listen_error(description, failure.value))
@@ -206,9 +232,9 @@ class Server:
     def _listening_failed(self, error: ListenError) -> None:
         """Keep the error for ``run``; let go of what was bound so far."""
         self._error = error
-        for port in self._ports:
+        for _, port in self._bound:
             port.stopListening()
-        self._ports.clear()
+        self._bound.clear()
         if self._runs_reactor:
             self._stop()
 
@@ -224,7 +250,8 @@ class Server:
             return self._shutting_down
         done: Deferred[None] = Deferred()
         self._shutting_down = done
-        closed = [port.stopListening() for port in self._ports]
+        self.stopping = True
+        closed = [port.stopListening() for _, port in self._bound]
         closed.append(self.factory.emptied())
         timeout = reactor.callLater(self._longest_end(), self._abort_rest)
         self.factory.shutdown()
@@ -240,6 +267,7 @@ class Server:
     def _abort_rest(self) -> None:
         """Drop the connections that did not finish in time, or when a second signal came."""
         if len(self.factory):
+            self.cut_short = True
             logger.warning("Dropping %d connections that did not finish", len(self.factory))
         self.factory.abort()
 
@@ -267,11 +295,28 @@ class Server:
         reactor.callFromThread(self._end, signal.Signals(number).name)
 
     def _end(self, name: str) -> None:
-        if self._shutting_down is None:
+        if not self.stopping:
             logger.info("%s: stopping", name)
             self._stop()
         else:
             self._abort_rest()
+
+
+def _log_start(server: Server, text: str) -> None:
+    logger.info("%s", text)
+
+
+def _limits(options: Options) -> str:
+    """The limits that an operator wants to know of, in a few words."""
+    named = {
+        "connections": in_short(most_connections(options)),
+        "body": in_short(options.max_body),
+        "message": in_short(options.websocket_max_message),
+        "response": in_short(options.http_timeout, " s"),
+        "socket": in_short(options.websocket_timeout, " s"),
+        "drain": in_short(options.drain, " s"),
+    }
+    return "limits: " + ", ".join(f"{name} {limit}" for name, limit in named.items())
 
 
 def _deprecated_endpoints(

@@ -2,6 +2,7 @@
 
 import datetime
 import ipaddress
+import ssl
 from pathlib import Path
 
 from cryptography import x509
@@ -9,7 +10,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-__all__ = ["write_certificate"]
+__all__ = ["client_context", "write_certificate"]
 
 
 def write_certificate(directory: Path) -> tuple[Path, Path]:
@@ -44,3 +45,8 @@ def write_certificate(directory: Path) -> tuple[Path, Path]:
     )
     certificate_path.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
     return key_path, certificate_path
+
+
+def client_context(certificate: Path) -> ssl.SSLContext:
+    """What a client needs that trusts the certificate."""
+    return ssl.create_default_context(cafile=str(certificate))

@@ -1,6 +1,7 @@
 """Clients and applications for the tests of whole servers."""
 
 import socket
+import ssl
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -31,6 +32,12 @@ class HttpClient:
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, buffer)
         self.socket.settimeout(20)
         self.socket.connect(address)
+        self._file = self.socket.makefile("rb")
+
+    def start_tls(self, context: ssl.SSLContext) -> None:
+        """Go on over TLS, with a server that is called localhost."""
+        self._file.close()
+        self.socket = context.wrap_socket(self.socket, server_hostname="localhost")
         self._file = self.socket.makefile("rb")
 
     def send(self, data: bytes) -> None:

@@ -28,6 +28,8 @@ ROOT = Path(__file__).parents[2]
 class RecordingServer:
     """Takes the place of the server, and keeps what it was given."""
 
+    cut_short = False
+
     def __init__(self, channel_layer: Any, **arguments: Any) -> None:
         self.channel_layer = channel_layer
         self.arguments = arguments
@@ -37,7 +39,7 @@ class RecordingServer:
 
 
 class Interface(CommandLineInterface):
-    server_class = RecordingServer  # type: ignore[assignment]
+    server_class = RecordingServer
 
 
 @pytest.fixture
@@ -58,7 +60,8 @@ def arguments(module: types.ModuleType) -> Callable[..., dict[str, Any]]:
     def run(*args: str) -> dict[str, Any]:
         interface = Interface()
         assert interface.run([*args, "project_asgi:channel_layer"]) == 0
-        return interface.server.arguments  # type: ignore[union-attr]
+        arguments: dict[str, Any] = interface.server.arguments
+        return arguments
 
     return run
 
@@ -74,6 +77,7 @@ def arguments(module: types.ModuleType) -> Callable[..., dict[str, Any]]:
         (["-b", "[200a::1]", "-p", "80"], [r"tcp:port=80:interface=200a\:\:1"]),
         (["-b", "10.0.0.1", "-p", "80"], ["tcp:port=80:interface=10.0.0.1"]),
         (["-u", "/tmp/a.sock"], ["unix:/tmp/a.sock"]),
+        (["-u", "/tmp/a.sock", "--unix-socket-mode", "660"], ["unix:/tmp/a.sock:mode=660"]),
         (["--unix_socket", "/tmp/a.sock"], ["unix:/tmp/a.sock"]),
         (["--fd", "5"], ["fd:fileno=5"]),
         (["--fd", "0"], ["fd:fileno=0"]),

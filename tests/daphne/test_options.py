@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from daphne.options import Options
+from daphne.options import Options, in_short
 
 SOURCE = inspect.getsource(Options)
 
@@ -87,3 +87,20 @@ def test_a_value_that_no_server_could_work_with_is_an_error_that_names_it(name, 
 )
 def test_values_at_the_edge_are_accepted(name, value):
     assert getattr(Options(**{name: value}), name) == value
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (None, "none"),
+        (0, "0"),
+        (1000, "1000"),
+        (4096, "4K"),
+        (3 * 1024**2, "3M"),
+        (5.0, "5"),
+        (0.25, "0.25"),
+    ],
+)
+def test_limits_are_written_in_short(value, text):
+    assert in_short(value) == text
+    assert in_short(60.0, " s") == "60 s"

@@ -24,7 +24,7 @@ def printed(program: str) -> str:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="epoll is Linux's")
-@pytest.mark.parametrize("module", ["daphne.server", "daphne.reactor", "daphne.cli"])
+@pytest.mark.parametrize("module", ["daphne.server", "daphne.reactor", "daphne.child"])
 def test_it_is_epolls_on_linux(module):
     program = f"import {module}; from twisted.internet import reactor; {NAME}"
     assert printed(program) == "EPollReactor"

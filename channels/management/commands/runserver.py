@@ -27,7 +27,7 @@ from channels.asgi import ChannelLayerWrapper, channel_layers
 from channels.log import setup_logger
 from channels.management.consumers import http_consumer, serves_static
 from channels.management.options import add_option
-from channels.worker import WorkerGroup
+from channels.management.threads import WorkerThread
 from daphne.exceptions import ListenError
 from daphne.server import Server, build_endpoint_description_strings
 
@@ -63,23 +63,6 @@ STATUS_STYLES = {
     4: "HTTP_BAD_REQUEST",
     5: "HTTP_SERVER_ERROR",
 }
-
-
-class WorkerThread(threading.Thread):
-    """The thread that looks after ``n_threads`` workers beside a server in the same process."""
-
-    def __init__(self, channel_layer: ChannelLayerWrapper, n_threads: int = 1) -> None:
-        super().__init__(name="workers", daemon=True)
-        self.workers = WorkerGroup(channel_layer, signal_handlers=False, n_threads=n_threads)
-
-    def run(self) -> None:
-        """Run the workers until ``stop``."""
-        self.workers.run()
-
-    def stop(self, timeout: float) -> None:
-        """Have the workers stop, and wait at most ``timeout`` seconds for running consumers."""
-        self.workers.stop()
-        self.join(timeout)
 
 
 class Command(RunserverCommand):
@@ -136,7 +119,7 @@ class Command(RunserverCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         """Read the options that are not Django's, then go on as Django does."""
         self.logger = setup_logger("django.channels", options["verbosity"])
-        self._stoppers: list[Callable[[], None]] = []
+        self._stoppers: list[Callable[[], object]] = []
         super().handle(*args, **options)
 
     def run(self, **options: Any) -> None:

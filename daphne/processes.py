@@ -1,0 +1,327 @@
+"""``--processes N``: the parent that binds the sockets and keeps N children that serve them.
+
+The parent imports no reactor and none of the application. It binds, starts children with the
+sockets (``daphne.child``), and does what signals ask for:
+
+- A child that dies is replaced: at once if it had served for a while, else after a delay that
+  grows. No client is refused meanwhile, because the parent holds the sockets.
+- SIGHUP starts as many new children. Once all of them listen, the old ones are told to stop; if
+  one of the new ones does not come up, all of those end, and the old ones go on.
+- SIGTERM and SIGINT have all children stop in order, a second one at once.
+
+Each child has a line to its parent, a pair of sockets. The child says by it that it listens; the
+parent says that it shall stop. Its end means that the other side is gone: children whose parent
+was killed stop in order.
+"""
+
+import json
+import logging
+import os
+import selectors
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from types import FrameType
+
+from channels.outage import Backoff
+from daphne.binding import Listener
+from daphne.exit_codes import ExitCode
+
+__all__ = ["ABORT", "STOP", "Processes"]
+
+logger = logging.getLogger("daphne.processes")
+
+#: What the parent says on the line: stop in order, stop at once.
+STOP, ABORT = b"s", b"a"
+
+#: Seconds after which a child that served is sound, so that its successor need not wait.
+_SOUND_AFTER = 10.0
+
+#: Seconds that the children of a new generation have to come up.
+_START_TIMEOUT = 60.0
+
+#: Seconds after a second signal in which a child may end by itself.
+_KILL_AFTER = 5.0
+
+_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD)
+
+
+class _Child:
+    """A child as its parent sees it."""
+
+    def __init__(self, popen: "subprocess.Popen[bytes]", line: socket.socket) -> None:
+        self.popen = popen
+        self.line = line
+        self.started = time.monotonic()
+        #: What it said when it listened; None before.
+        self.said: str | None = None
+        self._heard = b""
+
+    def hear(self) -> bool:
+        """Read what it says; False at the end of the line."""
+        try:
+            data = self.line.recv(65536)
+        except BlockingIOError:
+            return True
+        except OSError:
+            return False
+        self._heard += data
+        if self.said is None and self._heard.endswith(b"\n"):
+            self.said = self._heard.decode("utf-8", "replace").strip()
+        return bool(data)
+
+    def tell(self, word: bytes) -> None:
+        """Tell it to stop. One that does not listen yet has nothing to finish, and is ended."""
+        try:
+            self.line.send(word)
+        except OSError:
+            pass  # it is gone
+        if self.said is None:
+            self.popen.terminate()
+
+
+class Processes:
+    """The children of one command."""
+
+    def __init__(self, count: int, args: Sequence[str], listeners: Sequence[Listener]) -> None:
+        """``args`` are the command's; the children read all options again."""
+        self._count = count
+        self._args = [*args]
+        self._listeners = listeners
+        self._selector = selectors.DefaultSelector()
+        self._serving: list[_Child] = []
+        #: The next generation, until all of it listens.
+        self._coming: list[_Child] = []
+        #: Those that were told to stop.
+        self._leaving: list[_Child] = []
+        #: When to start successors of children that died.
+        self._restarts: list[float] = []
+        self._delays = Backoff()
+        self._came_up = False
+        self._stopping = False
+        #: Whether another SIGHUP came before the last one was done with.
+        self._again = False
+        self._coming_until = self._kill_at = float("inf")
+        self._code = int(ExitCode.STOPPED)
+
+    def run(self) -> int:
+        """Serve until told to stop; the exit code."""
+        with self._signals():
+            self._serving = [self._start() for _ in range(self._count)]
+            while self._serving or self._coming or self._leaving or self._restarts:
+                self._turn()
+        return self._code
+
+    def _turn(self) -> None:
+        for key, _ in self._selector.select(self._patience()):
+            key.data()
+        for child in [*self._serving, *self._coming, *self._leaving]:
+            if child.popen.poll() is not None:
+                self._ended(child, child.popen.returncode)
+        self._look_at_the_time()
+
+    def _patience(self) -> float | None:
+        """Seconds until something is due."""
+        due = min([*self._restarts, self._coming_until, self._kill_at])
+        return None if due == float("inf") else max(0.0, due - time.monotonic())
+
+    def _look_at_the_time(self) -> None:
+        now = time.monotonic()
+        for due in [due for due in self._restarts if due <= now]:
+            self._restarts.remove(due)
+            self._serving.append(self._start())
+        if now >= self._coming_until:
+            self._give_up_coming(f"they did not listen within {_START_TIMEOUT:.0f} s")
+        if now >= self._kill_at:
+            self._kill_at = float("inf")
+            for child in [*self._serving, *self._coming, *self._leaving]:
+                child.popen.kill()
+
+    # -- signals ----------------------------------------------------------------------------------
+
+    @contextmanager
+    def _signals(self) -> Iterator[None]:
+        """Have signals wake the loop, by their numbers in a pipe."""
+        reading, writing = os.pipe()
+        os.set_blocking(reading, False)
+        os.set_blocking(writing, False)
+        self._selector.register(reading, selectors.EVENT_READ, lambda: self._signalled(reading))
+        signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
+        earlier = {number: signal.signal(number, _do_nothing) for number in _SIGNALS}
+        try:
+            yield
+        finally:
+            for number, handler in earlier.items():
+                signal.signal(number, handler)
+            signal.set_wakeup_fd(-1)
+            self._selector.close()
+            os.close(reading)
+            os.close(writing)
+
+    def _signalled(self, reading: int) -> None:
+        for number in os.read(reading, 1024):
+            if number in (signal.SIGTERM, signal.SIGINT):
+                self._stop(signal.Signals(number).name)
+            elif number == signal.SIGHUP:
+                self._replace()
+
+    def _stop(self, name: str) -> None:
+        if self._stopping:
+            logger.warning("%s again: stopping at once", name)
+            self._kill_at = time.monotonic() + _KILL_AFTER
+            self._tell_all(ABORT)
+            return
+        logger.info("%s: stopping", name)
+        self._end_all()
+
+    def _end_all(self) -> None:
+        """Have all children stop, and start no more."""
+        self._stopping = True
+        self._again = False
+        self._coming_until = float("inf")
+        self._restarts.clear()
+        for listener in self._listeners:
+            listener.close()
+        self._tell_all(STOP)
+
+    def _tell_all(self, word: bytes) -> None:
+        for child in [*self._serving, *self._coming, *self._leaving]:
+            child.tell(word)
+
+    # -- children ---------------------------------------------------------------------------------
+
+    def _start(self) -> _Child:
+        ours, theirs = socket.socketpair()
+        ours.setblocking(False)
+        numbers = [listener.socket.fileno() for listener in self._listeners]
+        handed_over = {
+            "line": theirs.fileno(),
+            "endpoints": [listener.inherited() for listener in self._listeners],
+        }
+        popen = subprocess.Popen(
+            [sys.executable, "-m", "daphne.child", json.dumps(handed_over), *self._args],
+            stdin=subprocess.DEVNULL,
+            pass_fds=[theirs.fileno(), *numbers],
+            process_group=0,  # a Ctrl-C of the terminal is for the parent, which passes it on
+        )
+        theirs.close()
+        child = _Child(popen, ours)
+        self._selector.register(ours, selectors.EVENT_READ, lambda: self._heard(child))
+        return child
+
+    def _heard(self, child: _Child) -> None:
+        if not child.hear():
+            self._selector.unregister(child.line)
+        elif child.said is not None:
+            self._listens(child)
+
+    def _listens(self, child: _Child) -> None:
+        """A child has said that it listens."""
+        if self._stopping:
+            child.tell(STOP)
+        elif child in self._coming:
+            if all(one.said is not None for one in self._coming):
+                self._take_over()
+        elif self._came_up:
+            logger.info("Process %d serves", child.popen.pid)
+        elif all(one.said is not None for one in self._serving):
+            self._up()
+
+    def _up(self) -> None:
+        """All children of the first generation listen."""
+        self._came_up = True
+        logger.info("%s; %s", self._serving[0].said, self._named(self._serving))
+        if self._again:
+            self._replace()
+
+    def _ended(self, child: _Child, code: int) -> None:
+        if child.line in self._selector.get_map():
+            self._selector.unregister(child.line)
+        child.line.close()
+        for group in (self._serving, self._coming, self._leaving):
+            if child in group:
+                group.remove(child)
+                break
+        how = f"process {child.popen.pid} ended with {_spoken(code)}"
+        if self._stopping or group is self._leaving:
+            self._left(code, how)
+        elif group is self._coming:
+            self._give_up_coming(how)
+        elif not self._came_up:
+            logger.error("Not started: %s before it listened", how)
+            self._code = code if code > 0 else ExitCode.FAILED
+            self._end_all()
+        else:
+            self._died(child, how)
+
+    def _left(self, code: int, how: str) -> None:
+        """A child that was told to stop has ended."""
+        if code in (0, -signal.SIGTERM):
+            logger.debug("%s, as told", _sentence(how))
+            return
+        logger.warning("%s instead of 0", _sentence(how))
+        if self._stopping and self._code == ExitCode.STOPPED:
+            self._code = ExitCode.CUT_SHORT
+
+    def _died(self, child: _Child, how: str) -> None:
+        sound = child.said is not None and time.monotonic() - child.started > _SOUND_AFTER
+        if sound:
+            self._delays.reset()
+        delay = 0.0 if sound else self._delays.next_delay()
+        logger.error("%s; another one takes its place in %.1f s", _sentence(how), delay)
+        self._restarts.append(time.monotonic() + delay)
+
+    # -- the next generation ----------------------------------------------------------------------
+
+    def _replace(self) -> None:
+        """Start new children that are to take over."""
+        if self._stopping:
+            return
+        if self._coming or not self._came_up:
+            self._again = True
+            return
+        self._again = False
+        logger.info("SIGHUP: starting %d new process(es)", self._count)
+        self._coming = [self._start() for _ in range(self._count)]
+        self._coming_until = time.monotonic() + _START_TIMEOUT
+
+    def _take_over(self) -> None:
+        """The new ones listen: the old ones stop, and nobody was refused in between."""
+        for child in self._serving:
+            child.tell(STOP)
+        self._leaving += self._serving
+        self._serving, self._coming = self._coming, []
+        self._coming_until = float("inf")
+        self._restarts.clear()
+        self._delays.reset()
+        logger.info("%s took over; the old ones finish", _sentence(self._named(self._serving)))
+        if self._again:
+            self._replace()
+
+    def _give_up_coming(self, why: str) -> None:
+        logger.error("The new processes did not come up (%s); the old ones go on serving", why)
+        for child in self._coming:
+            child.tell(STOP)
+        self._leaving += self._coming
+        self._coming = []
+        self._coming_until = float("inf")
+
+    def _named(self, children: Sequence[_Child]) -> str:
+        return "processes " + ", ".join(str(child.popen.pid) for child in children)
+
+
+def _sentence(text: str) -> str:
+    return text[:1].upper() + text[1:]
+
+
+def _spoken(code: int) -> str:
+    """An exit code as a sentence has it."""
+    return signal.Signals(-code).name if code < 0 else f"exit code {code}"
+
+
+def _do_nothing(number: int, frame: FrameType | None) -> None:
+    """What Python runs for the signals, so that its C handler writes to the pipe."""

@@ -1,0 +1,211 @@
+"""``daphne --processes N``, as an operator has it: processes that die, are replaced, and stop."""
+
+import os
+import re
+import signal
+import socket
+import stat
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+from websockets.exceptions import ConnectionClosed
+from websockets.sync.client import ClientConnection, connect
+
+from daphne.exit_codes import ExitCode
+from tests.daphne.certificates import client_context, write_certificate
+from tests.daphne.clients import HttpClient
+from tests.daphne.commands import Command, Hammer, get, write_project
+from tests.waiting import wait_until
+
+LAYER = "project:channel_layer"
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Callable[..., Command]]:
+    """Starts commands in a folder with the module ``project``."""
+    write_project(tmp_path)
+    started: list[Command] = []
+
+    def start(*args: str, **kwargs: dict[str, str]) -> Command:
+        started.append(Command(tmp_path, *args, LAYER, **kwargs))
+        return started[-1]
+
+    yield start
+    for command in started:
+        command.end()
+
+
+def pid_and_version(body: bytes) -> tuple[int, int]:
+    pid, version = body.split()
+    return int(pid), int(version)
+
+
+def close_code(client: ClientConnection) -> int | None:
+    """The code that a WebSocket is closed by."""
+    with pytest.raises(ConnectionClosed) as caught:
+        client.recv(timeout=30)
+    return caught.value.rcvd.code if caught.value.rcvd else None
+
+
+def replace(command: Command) -> None:
+    """SIGHUP, and wait until new processes have taken over."""
+    before = command.output().count("took over")
+    command.tell(signal.SIGHUP)
+    wait_until(lambda: command.output().count("took over") > before, timeout=60)
+
+
+def test_processes_are_replaced_without_a_refused_connection_or_a_failed_request(start, tmp_path):
+    command = start("-p", "0", "--processes", "2", "--drain", "0.5")
+    hammer = Hammer(command.port)
+    first = command.children()
+    with ExitStack() as stack:
+        url = f"ws://127.0.0.1:{command.port}/"
+        sockets = [stack.enter_context(connect(url, open_timeout=30)) for _ in range(4)]
+        for version in (2, 3):
+            write_project(tmp_path, "VERSION = 1", f"VERSION = {version}")
+            replace(command)
+        assert [close_code(one) for one in sockets] == [1012] * 4
+    newest = command.children()
+    wait_until(lambda: pid_and_version(hammer.bodies[-1])[1] == 3)
+    wait_until(lambda: not any(alive(pid) for pid in first))
+    hammer.stop()
+    assert (hammer.refused, hammer.failed) == ([], [])
+    answered = {pid_and_version(body) for body in hammer.bodies}
+    assert {version for _, version in answered} == {1, 2, 3}
+    assert {pid for pid, version in answered if version == 3} == set(newest)
+    assert command.output().count("disconnected 1012") == 4
+    command.tell(signal.SIGTERM)
+    assert command.wait(30) == ExitCode.STOPPED
+    assert "Traceback" not in command.output()
+
+
+@pytest.mark.slow
+def test_processes_are_replaced_again_and_again_under_load(start):
+    command = start("-p", "0", "--processes", "2", "--drain", "1")
+    hammer = Hammer(command.port, threads=4)
+    url = f"ws://127.0.0.1:{command.port}/"
+    codes = []
+    for _ in range(20):
+        with ExitStack() as stack:
+            sockets = [stack.enter_context(connect(url, open_timeout=30)) for _ in range(20)]
+            replace(command)
+            codes += [close_code(one) for one in sockets]
+    hammer.stop()
+    assert (hammer.refused, hammer.failed) == ([], [])
+    assert codes == [1012] * 400
+    assert len(hammer.bodies) > 1000
+    command.tell(signal.SIGTERM)
+    assert command.wait(30) == ExitCode.STOPPED
+
+
+def test_each_kind_of_socket_is_shared_and_outlives_processes_that_are_killed(start, tmp_path):
+    key, certificate = write_certificate(tmp_path)
+    path = str(tmp_path / "daphne.sock")
+    tls = rf"ssl:0:interface=127.0.0.1:privateKey={key}:certKey={certificate}"
+    options = ["-u", path, "--unix-socket-mode", "600", "-e", tls, "-e", r"tcp:0:interface=\:\:1"]
+    command = start("-p", "0", "--processes", "1", *options)
+    line = command.listening()
+    port = int(re.search(r" http://127\.0\.0\.1:(\d+)", line)[1])
+    secure = int(re.search(r"https://127\.0\.0\.1:(\d+)", line)[1])
+    other = int(re.search(r"http://\[::1\]:(\d+)", line)[1])
+    assert f"unix:{path}" in line
+    assert stat.S_IMODE(os.stat(path).st_mode) == 0o600
+    children = set(command.children())
+
+    def answering() -> set[int]:
+        responses = [
+            get(("127.0.0.1", port)),
+            get(("::1", other)),
+            get(path),
+            get(("127.0.0.1", secure), tls=client_context(certificate)),
+        ]
+        return {pid_and_version(response.body)[0] for response in responses}
+
+    assert answering() <= children
+    hammer = Hammer(port)
+    os.kill(*children, signal.SIGKILL)
+    command.wait_for(r"Process \d+ serves")
+    hammer.stop()
+    assert hammer.refused == []
+    assert "ended with SIGKILL; another one takes its place" in command.output()
+    assert not answering() & children
+    replace(command)
+    wait_until(lambda: answering() <= set(command.children()))
+    command.tell(signal.SIGTERM)
+    assert command.wait(30) == ExitCode.STOPPED
+    assert not os.path.exists(path)
+
+
+def test_new_processes_that_do_not_come_up_leave_the_old_ones_serving(start, tmp_path):
+    command = start("-p", "0", "--processes", "1")
+    (child,) = command.children()
+    write_project(tmp_path, "VERSION = 1", "VERSION = ")
+    command.tell(signal.SIGHUP)
+    command.wait_for(
+        r"The new processes did not come up \(process \d+ ended with exit code 1\); the old ones go"
+    )
+    assert pid_and_version(get(("127.0.0.1", command.port)).body) == (child, 1)
+    # It dies, and so do its successors, until somebody mends what they import.
+    os.kill(child, signal.SIGKILL)
+    wait_until(lambda: command.output().count("takes its place") >= 2, timeout=60)
+    delays = [float(d) for d in re.findall(r"takes its place in ([\d.]+) s", command.output())]
+    assert delays[0] <= 0.1 <= delays[1] <= 0.2
+    write_project(tmp_path, "VERSION = 1", "VERSION = 2")
+    command.wait_for(r"Process \d+ serves")
+    assert pid_and_version(get(("127.0.0.1", command.port)).body)[1] == 2
+
+
+def test_children_whose_parent_is_killed_end_and_let_go_of_the_port(start):
+    command = start("-p", "0", "--processes", "1")
+    children, port = command.children(), command.port
+    os.kill(command.pid, signal.SIGKILL)
+    wait_until(lambda: not any(alive(pid) for pid in children), timeout=30)
+    assert "The parent process is gone: stopping" in command.output()
+    with socket.socket() as again:
+        again.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        again.bind(("127.0.0.1", port))
+
+
+def test_a_second_signal_ends_all_processes_at_once(start):
+    command = start("-p", "0", "--processes", "1", "--shutdown-timeout", "600")
+    client = HttpClient(("127.0.0.1", command.port))
+    client.request("/slow")
+    get(("127.0.0.1", command.port))
+    command.tell(signal.SIGTERM)
+    command.wait_for("SIGTERM: stopping")
+    with pytest.raises(OSError):
+        while True:  # until nobody listens
+            HttpClient(("127.0.0.1", command.port)).close()
+    assert command.running
+    command.tell(signal.SIGTERM)
+    assert command.wait(30) == ExitCode.CUT_SHORT
+    client.close()
+
+
+def test_what_cannot_start_at_all_ends_with_the_code_of_its_processes(tmp_path):
+    write_project(tmp_path)
+    command = Command(tmp_path, "-p", "0", "--processes", "1", "project:missing")
+    assert command.wait(60) == ExitCode.FAILED
+    assert "'project' has no attribute 'missing'" in command.output()
+    assert "Not started: process" in command.output()
+
+
+def test_an_address_in_use_is_told_by_the_parent(start, tmp_path):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        command = start("-p", str(port), "--processes", "2")
+        assert command.wait(60) == ExitCode.FAILED
+    assert f"cannot listen on tcp:port={port}:interface=127.0.0.1" in command.output()
+
+
+def alive(pid: int) -> bool:
+    """Whether a process that is not ours runs."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
