@@ -78,18 +78,18 @@ class ChunkedDecoder:
         self._remaining = 0
         self._parts: list[bytes] = []
         #: Consumes one element of the grammar; false when it needs more bytes. None: complete.
-        self._step: Callable[[ChunkedDecoder], bool] = ChunkedDecoder._size
+        self._step: Callable[[ChunkedDecoder], bool] | None = ChunkedDecoder._size
 
     def feed(self, data: bytes) -> tuple[bytes, bytes | None]:
         """See ``BodyDecoder``."""
         self._data = self._data + data if self._data else data
         self._position = 0
-        while self._step(self):
+        while self._step is not None and self._step(self):
             pass
         body = b"".join(self._parts)
         self._parts.clear()
         rest = self._data[self._position :]
-        if self._step is ChunkedDecoder._complete:
+        if self._step is None:
             return body, rest
         self._data = rest
         return body, None
@@ -130,8 +130,8 @@ class ChunkedDecoder:
         if line is None:
             return False
         if not line:
-            self._step = ChunkedDecoder._complete
-            return False
+            self._step = None
+            return True
         self._total_limit -= len(line) + 2
         self._max_trailers -= 1
         if self._total_limit < 0 or self._max_trailers < 0:
@@ -141,9 +141,6 @@ class ChunkedDecoder:
         if _TRAILER.fullmatch(line) is None:
             raise RequestRefused(400, "A trailer field is malformed.")
         return True
-
-    def _complete(self) -> bool:
-        return False
 
     def _line(self) -> bytes | None:
         """The next line without its end, None while it is incomplete."""

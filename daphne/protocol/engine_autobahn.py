@@ -5,12 +5,14 @@ that drops its answer: the real handshake is ``daphne.protocol.handshake``. From
 parses. Its hooks collect events here, and everything that it would do by itself is off: no timers
 (so no reactor is asked for), no logging, no statistics worth naming, no answers to control frames.
 Limits are checked in the hooks, since they come before the payload is taken. Small payloads are
-unmasked here, since Autobahn's own way costs more than all the rest of a small frame.
+unmasked here, since Autobahn's own way costs more than all the rest of a small frame. Compressed
+ones are inflated here, since Autobahn loses what comes out at the end of a message only.
 """
 
 import codecs
+import zlib
 from importlib import import_module
-from typing import Any
+from typing import Any, NoReturn
 
 from autobahn.twisted.websocket import WebSocketServerFactory, WebSocketServerProtocol
 from autobahn.websocket.compress import PerMessageDeflateOfferAccept
@@ -43,6 +45,9 @@ _REQUEST = (
     b"Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nSec-WebSocket-Version: 13\r\n"
 )
 _OFFER = b"Sec-WebSocket-Extensions: permessage-deflate\r\n"
+
+#: What a compressor has left away at the end of a message (RFC 7692, section 7.2.2).
+_FLUSHED = b"\x00\x00\xff\xff"
 
 # Its type hints do not export it.
 _new_masker: Any = import_module("autobahn.websocket.xormasker").create_xor_masker
@@ -86,7 +91,7 @@ class _Reader(WebSocketServerProtocol):
         self.data += data
         self.consumeData()
 
-    def _end(self, event: Closed | Failure) -> None:
+    def _end(self, event: Closed | Failure) -> NoReturn:
         self.events.append(event)
         raise _EndOfInput
 
@@ -145,7 +150,10 @@ class _Reader(WebSocketServerProtocol):
             self._end(Failure(1007, "text must be UTF-8"))
 
     def onMessageFrameEnd(self) -> None:
-        """Nothing is known at a frame's end that was not before."""
+        """A frame has ended: where others follow, its text is checked before them."""
+        frame: Any = self.current_frame
+        if not (self.is_binary or frame.fin) and self.content and self.validator is None:
+            self._validate(b"")
 
     def onMessageEnd(self) -> None:
         """The last frame of a message has ended."""
@@ -178,6 +186,41 @@ class _Reader(WebSocketServerProtocol):
     ) -> None:
         """Autobahn wants to fail the connection."""
         self._end(Failure(code or 1002, (reasonUtf8 or b"").decode()))
+
+
+class _Inflater:
+    """Inflates the messages of one reader, each by itself and to no more than one may have."""
+
+    __slots__ = ("_decompressor", "_reader", "_room")
+
+    def __init__(self, reader: _Reader) -> None:
+        self._reader = reader
+
+    def take_the_place_of(self, extension: Any) -> None:
+        """Have Autobahn call us instead of its extension."""
+        extension.start_decompress_message = self._start
+        extension.decompress_message_data = self._inflate
+        extension.end_decompress_message = self._end
+
+    def _start(self) -> None:
+        self._decompressor = zlib.decompressobj(-zlib.MAX_WBITS)
+        self._room = self._reader.limits.message
+
+    def _inflate(self, data: bytes, max_output_len: int | None = None) -> bytes:
+        if self._decompressor.eof:  # zlib would collect what follows its last block, over and over
+            return b""
+        try:
+            inflated = self._decompressor.decompress(data, self._room + 1)
+        except zlib.error:
+            self._reader._end(Failure(1007, "compressed data must be that of deflate"))
+        self._room -= len(inflated)
+        if self._room < 0:
+            limit = self._reader.limits.message
+            self._reader._end(Failure(1009, f"a message may have {limit} bytes"))
+        return inflated
+
+    def _end(self) -> None:
+        self._reader.onMessageFrameData(self._inflate(_FLUSHED))
 
 
 def _unmask(payload: bytes, mask: bytes, start: int) -> bytes:
@@ -238,7 +281,7 @@ class AutobahnEngine(Engine):
         reader.makeConnection(_NOWHERE)
         reader.read(_REQUEST + (_OFFER if limits.deflate else b"") + b"\r\n")
         for extension in reader.websocket_extensions_in_use:
-            extension.max_message_size = limits.message
+            _Inflater(reader).take_the_place_of(extension)
         self._reader = reader
 
     def feed(self, data: bytes) -> list[Event]:

@@ -13,13 +13,25 @@ from daphne.protocol.request import Request
 from daphne.protocol.response import ResponseBody
 from daphne.protocol.upload import Upload
 
-__all__ = ["Exchange", "client_name"]
+__all__ = ["Exchange", "client_name", "refusal_details"]
 
 
 @lru_cache(maxsize=1024)
 def client_name(client: tuple[str, int] | None) -> str | None:
     """A client's address as the access log names it."""
     return None if client is None else f"{client[0]}:{client[1]}"
+
+
+def refusal_details(client: str | None, method: str, path: str, status: int) -> dict[str, Any]:
+    """What the access log is told of a request that nobody but the server heard of."""
+    return {
+        "path": path,
+        "status": status,
+        "method": method,
+        "client": client,
+        "time_taken": 0.0,
+        "size": 0,
+    }
 
 
 class Exchange:

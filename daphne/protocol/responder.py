@@ -13,7 +13,7 @@ from channels.spec import HTTP_DISCONNECT, credit_channel, http_disconnect
 from daphne.exceptions import RequestRefused
 from daphne.protocol.core import ConnectionContext
 from daphne.protocol.credit import Credit
-from daphne.protocol.exchange import Exchange, client_name
+from daphne.protocol.exchange import Exchange, client_name, refusal_details
 from daphne.protocol.http_connection import HttpConnection
 from daphne.protocol.operations import Log, Send, Unregister
 from daphne.protocol.response import Framing, ResponseBody, Start
@@ -191,14 +191,8 @@ class Responder(HttpConnection):
     def _refused(self, refusal: RequestRefused, method: str, path: str) -> None:
         """Log a request that never became an exchange."""
         _report("A request", refusal)
-        details = {
-            "path": path,
-            "status": refusal.status,
-            "method": method,
-            "client": client_name(self.context.client),
-            "time_taken": 0.0,
-            "size": 0,
-        }
+        client = client_name(self.context.client)
+        details = refusal_details(client, method, path, refusal.status)
         self.emit(Log("http", "complete", details))
 
     def _refuse_exchange(self, exchange: Exchange, refusal: RequestRefused) -> None:

@@ -51,6 +51,7 @@ from daphne.protocol.engine import (
     load_engine,
 )
 from daphne.protocol.error_pages import error_response
+from daphne.protocol.exchange import refusal_details
 from daphne.protocol.frames import Opcode, build_close_frame, build_frame
 from daphne.protocol.handshake import Handshake, HandshakeError, build_acceptance, check_handshake
 from daphne.protocol.head import Head
@@ -166,6 +167,9 @@ class WebSocketCore(Core):
         except HandshakeError as error:
             self._state = State.ENDED
             self._refuse(error.status, f"WebSocket handshake: {error.reason}.", error.headers)
+            path = head.target.decode("latin-1")
+            details = refusal_details(self._client, head.method, path, error.status)
+            self.emit(Log("http", "complete", details))
             return
         self._log("connecting")
         self.emit(Register(self._local))

@@ -18,7 +18,7 @@ def server() -> Iterator[RunningServer]:
     """One server for all rows, whose application answers everything by 200."""
     one = RunningServer(ChannelLayer(capacity=1000), half_close_grace=0.2, header_timeout=None)
     one.app = one.application(  # type: ignore[attr-defined]
-        http_request=lambda message: spec.http_response(200, [], b"answer")
+        http_request=lambda message: spec.http_response(200, [(b"Content-Length", b"6")], b"answer")
     )
     yield one
     one.close()

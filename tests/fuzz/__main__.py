@@ -86,7 +86,8 @@ def _report(folder: Path, target: str, folders: list[Path]) -> None:
     measured = ["--branch", "--source=daphne.protocol,channels._speedups", "--rcfile=/dev/null"]
     replay = ["-m", "tests.fuzz.replay", target, *map(str, folders)]
     subprocess.run([*run, "run", data, *measured, *replay], check=True)
-    subprocess.run([*run, "report", data, "--skip-empty", "--rcfile=/dev/null"], check=True)
+    report = [f"--include={load_target(target).files}", "--skip-empty", "--rcfile=/dev/null"]
+    subprocess.run([*run, "report", data, *report], check=True)
 
 
 if __name__ == "__main__":

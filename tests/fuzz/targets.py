@@ -6,13 +6,14 @@ from importlib import import_module
 
 __all__ = ["TARGETS", "Target", "load_target"]
 
-#: Where each target is: a module, and its function that raises where something is wrong.
+#: Where each target is: a module, its function that raises where something is wrong, and the files
+#: that it is about.
 TARGETS = {
-    "http1": ("tests.fuzz.http1", "check"),
-    "frames": ("tests.fuzz.frames", "check"),
-    "frames-fallback": ("tests.fuzz.frames", "check_fallback"),
-    "codec": ("tests.fuzz.codec", "check"),
-    "resp": ("tests.fuzz.resp", "check"),
+    "http1": ("tests.fuzz.http1", "check", "daphne/protocol/*"),
+    "frames": ("tests.fuzz.frames", "check", "daphne/protocol/engine*"),
+    "frames-fallback": ("tests.fuzz.frames", "check_fallback", "daphne/protocol/engine*"),
+    "codec": ("tests.fuzz.codec", "check", "_speedups/codec*"),
+    "resp": ("tests.fuzz.resp", "check", "_speedups/resp*"),
 }
 
 
@@ -26,10 +27,12 @@ class Target:
     seeds: Sequence[bytes]
     #: Parts of inputs, for the fuzzer to put in.
     dictionary: Sequence[bytes]
+    #: The files whose coverage is of interest, a pattern.
+    files: str
 
 
 def load_target(name: str) -> Target:
     """Import a target, and what it tests with it."""
-    path, function = TARGETS[name]
+    path, function, files = TARGETS[name]
     module = import_module(path)
-    return Target(getattr(module, function), module.SEEDS, module.DICTIONARY)
+    return Target(getattr(module, function), module.SEEDS, module.DICTIONARY, files)

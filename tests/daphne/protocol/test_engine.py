@@ -252,6 +252,11 @@ def test_text_that_is_not_utf_8(make_engine: MakeEngine, data: bytes) -> None:
     assert code_of(engine.feed(b"".join(frames))) == 1007
 
 
+def test_bad_text_is_refused_before_what_follows_its_frame(engine: Engine) -> None:
+    events = engine.feed(client_frame(TEXT, b"bad \xff", fin=False) + client_frame(PING))
+    assert code_of(events) == 1007 and len(events) == 1
+
+
 def test_bad_text_is_refused_before_its_message_ends(engine: Engine) -> None:
     engine.feed(client_frame(TEXT, b"good", fin=False))
     assert code_of(engine.feed(client_frame(CONTINUATION, b"\xff", fin=False))) == 1007

@@ -126,6 +126,22 @@ def test_data_that_cannot_be_inflated(engine: Engine) -> None:
     assert code_of(engine.feed(client_frame(BINARY, b"\xff" * 20, rsv=COMPRESSED))) == 1007
 
 
+def test_what_comes_out_at_the_end_only_belongs_to_the_message(engine: Engine) -> None:
+    # The last bytes are in a block without an end, which a client should not send.
+    compressor = zlib.compressobj(wbits=-15, strategy=zlib.Z_FIXED)
+    payload = compressor.compress(b"Hello" * 5) + compressor.flush(zlib.Z_FINISH)
+    events = engine.feed(client_frame(BINARY, payload[:-1], rsv=COMPRESSED))
+    inflater = zlib.decompressobj(wbits=-15)
+    assert events == [Binary(inflater.decompress(payload[:-1] + b"\x00\x00\xff\xff"))]
+
+
+@pytest.mark.parametrize("size", [4999, 5000, 5001, 5002, 5257, 5258])
+def test_no_message_is_cut_at_its_limit(make_engine: MakeEngine, size: int) -> None:
+    engine = make_engine(Limits(1 << 20, 5000, 10, deflate=True))
+    events = engine.feed(message(BINARY, b"x" * size))
+    assert events == [Binary(b"x" * size)] if size <= 5000 else code_of(events) == 1009
+
+
 def test_text_that_is_not_utf_8(engine: Engine) -> None:
     assert code_of(engine.feed(message(TEXT, b"good, then \xff"))) == 1007
 

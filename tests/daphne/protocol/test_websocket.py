@@ -98,8 +98,10 @@ def test_a_bad_handshake_is_refused_and_nobody_hears_of_it(
     assert status(driver) == expected and driver.closed
     assert b"\r\nConnection: close\r\n" in driver.written
     assert (driver.messages, driver.registered, driver.timers) == ([], set(), {})
+    ((_, action, details),) = driver.logged
+    assert (action, details["status"], details["path"]) == ("complete", expected, "/chat/?room=1")
     driver.lose()
-    assert driver.messages == []
+    assert driver.messages == [] and len(driver.logged) == 1
 
 
 def test_another_version_is_told_which_one_is_spoken() -> None:
