@@ -8,14 +8,11 @@ parent is ``daphne.processes``; it imports no reactor, so this module does not e
 import importlib
 import logging
 import os
-import signal
 import sys
 from collections.abc import Callable, Sequence
-from types import FrameType
 from typing import Any, NoReturn, TextIO
 
 from channels.distributions import find_conflicts
-from channels.exceptions import ChannelsError
 from daphne.access import AccessLogGenerator
 from daphne.binding import bind
 from daphne.configuration import (
@@ -30,15 +27,13 @@ from daphne.exit_codes import ExitCode
 from daphne.loading import load_layer
 from daphne.option_table import DEFAULT_HOST, DEFAULT_PORT, FIELDS
 from daphne.processes import Processes
+from daphne.workers import Workers
 
 __all__ = ["DEFAULT_HOST", "DEFAULT_PORT", "CommandLineInterface", "load_layer"]
 
 logger = logging.getLogger("daphne.cli")
 
 _LOG_LEVELS = {0: logging.WARNING, 1: logging.INFO, 2: logging.DEBUG}
-
-#: What makes the workers of ``--workers``: a module of Django's side, which is imported only then.
-_WORKERS = ("channels.management.threads", "beside")
 
 #: Called with the server once it listens, and with the line that says what listens where.
 Announce = Callable[[Any, str], None]
@@ -112,21 +107,9 @@ class CommandLineInterface:
         sys.path.insert(0, ".")
         layer = load_layer(configuration["channel_layer"])
         _warn_of_local_layer(layer, configuration)
-        count = configuration["workers"]
-        workers = _make_workers(layer, count) if count else None
-
-        def listening(server: Any, text: str) -> None:
-            if workers is not None:
-                workers.start()
-                text += f"; {count} worker thread(s)"
-            announce(server, text)
-
-        self.server = self._make_server(layer, configuration, endpoints, listening)
+        self.server = self._make_server(layer, configuration, endpoints, announce)
         self.server.run()
-        cut_short = self.server.cut_short
-        if workers is not None:
-            cut_short |= not _finish(workers, configuration["shutdown_timeout"])
-        return ExitCode.CUT_SHORT if cut_short else ExitCode.STOPPED
+        return ExitCode.CUT_SHORT if self.server.cut_short else ExitCode.STOPPED
 
     def _make_server(
         self,
@@ -143,6 +126,8 @@ class CommandLineInterface:
                 "proxy_forwarded_proto_header": "X-Forwarded-Proto",
             }
         values["action_logger"] = _action_logger(configuration)
+        if configuration["workers"]:
+            values["workers"] = Workers(layer, configuration["workers"])
         make = self.server_class or importlib.import_module("daphne.server").Server
         try:
             return make(layer, endpoints=list(endpoints), announce=announce, **values)
@@ -177,40 +162,6 @@ def _warn_of_local_layer(layer: Any, configuration: Configuration) -> None:
             "reach the sockets of one process only. Use a layer that processes share.",
             layer,
         )
-
-
-# -- workers --------------------------------------------------------------------------------------
-
-
-def _make_workers(layer: Any, count: int) -> Any:
-    """Worker threads for the layer, not started yet. Exceptions of the application go through."""
-    module, name = _WORKERS
-    try:
-        make = getattr(importlib.import_module(module), name)
-        return make(layer, count)
-    except ChannelsError as error:
-        raise StartError(f"--workers: {error}") from error
-
-
-def _finish(workers: Any, timeout: float) -> bool:
-    """Let the consumers that run finish; whether they did. A signal ends the waiting."""
-    try:
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, _impatient)
-        finished: bool = workers.stop(timeout)
-    except _ImpatientError:
-        finished = False
-    if not finished:
-        logger.warning("Consumers that did not finish are cut off")
-    return finished
-
-
-class _ImpatientError(Exception):
-    """A second signal came."""
-
-
-def _impatient(number: int, frame: FrameType | None) -> None:
-    raise _ImpatientError
 
 
 # -- where to listen, what to log -----------------------------------------------------------------

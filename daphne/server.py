@@ -35,6 +35,7 @@ from daphne.protocol.core import ConnectionContext, Core
 from daphne.protocol.engine import load_engine
 from daphne.protocol.http1 import Http1Core
 from daphne.protocol.opening import OpeningCore, speaks_http2
+from daphne.workers import Workers
 
 __all__ = ["Server", "build_endpoint_description_strings"]
 
@@ -79,6 +80,7 @@ class Server:
         *,
         ready: Callable[["Server"], object] | None = None,
         announce: Callable[["Server", str], object] | None = None,
+        workers: Workers | None = None,
         make_core: Callable[[ConnectionContext], Core] | None = None,
         **limits: Any,
     ) -> None:
@@ -89,6 +91,7 @@ class Server:
         are in seconds. ``websocket_timeout`` is the layer's ``group_expiry`` by default, and -1
         means that sockets may stay for ever. ``ready`` is called with the server once it listens,
         and so is ``announce``, with a line that says what listens where; by default it is logged.
+        ``workers`` are started then, and finish what they run when the server has stopped.
         ``limits`` are further fields of ``daphne.options.Options``.
 
         Raises ``UserWarning`` where no endpoint is given, ``TypeError`` for an unknown option.
@@ -123,10 +126,15 @@ class Server:
         self.listeners: list[Deferred[Any]] = []
         self._ready = ready
         self._announce = announce or _log_start
+        self._workers = workers
+        #: The end of the workers, once it is waited for.
+        self._finishing: Deferred[bool] | None = None
         #: Whether connections were dropped when the server stopped, since they did not finish.
         self.cut_short = False
         #: Whether the end has begun.
         self.stopping = False
+        #: Whether nothing is waited for any more.
+        self._at_once = False
         #: What is listened on: the endpoint's string and its port.
         self._bound: list[tuple[str, Any]] = []
         self._error: ListenError | None = None
@@ -201,8 +209,11 @@ class Server:
         reactor.callFromThread(self._end_now)
 
     def _end_now(self) -> None:
+        self._at_once = True
         self._stop()
         self._abort_rest()
+        if self._finishing is not None:
+            self._finishing.cancel()
 
     @property
     def addresses(self) -> list[Any]:
@@ -219,7 +230,11 @@ class Server:
             describe(port.getHost(), description) for description, port in self._bound
         )
         limits = _limits(self.options)
-        self._announce(self, f"Listening on {where}; channel layer {self.channel_layer}; {limits}")
+        text = f"Listening on {where}; channel layer {self.channel_layer}; {limits}"
+        if self._workers is not None:
+            self._workers.start()
+            text += f"; {self._workers}"
+        self._announce(self, text)
         if self._ready is not None:
             self._ready(self)
 
@@ -282,8 +297,22 @@ class Server:
         settled.addCallback(self._finished, done)
 
     def _finished(self, _: object, done: "Deferred[None]") -> None:
+        """Nothing more is sent or received here: let the workers finish, if there are any."""
         self._dispatch.stop()
         self._deadlines.stop()
+        if self._workers is None:
+            done.callback(None)
+            return
+        self._finishing = self._workers.finish(reactor, self.options.shutdown_timeout)
+        self._finishing.addErrback(lambda _: False)
+        self._finishing.addCallback(self._workers_finished, done)
+        if self._at_once:
+            self._finishing.cancel()
+
+    def _workers_finished(self, finished: bool, done: "Deferred[None]") -> None:
+        if not finished:
+            self.cut_short = True
+            logger.warning("Consumers that did not finish are cut off")
         done.callback(None)
 
     def _install_signal_handlers(self) -> None:
@@ -299,7 +328,7 @@ class Server:
             logger.info("%s: stopping", name)
             self._stop()
         else:
-            self._abort_rest()
+            self._end_now()
 
 
 def _log_start(server: Server, text: str) -> None:
