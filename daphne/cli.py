@@ -14,6 +14,7 @@ from typing import Any, NoReturn, TextIO
 
 from channels.distributions import find_conflicts
 from daphne.access import AccessLogGenerator
+from daphne.activation import passed_endpoints
 from daphne.binding import bind
 from daphne.configuration import (
     Configuration,
@@ -168,7 +169,10 @@ def _warn_of_local_layer(layer: Any, configuration: Configuration) -> None:
 
 
 def _endpoints(configuration: Configuration) -> list[str]:
-    """Endpoint strings of all options that say where to listen; the default without any."""
+    """Endpoint strings of all options that say where to listen.
+
+    Without any, those of sockets that systemd passes, or else the default.
+    """
     host, port = configuration["host"], configuration["port"]
     unix_socket, descriptor = configuration["unix_socket"], configuration["file_descriptor"]
     strings: list[str] = [*configuration["socket_strings"]]
@@ -176,6 +180,8 @@ def _endpoints(configuration: Configuration) -> list[str]:
         host = DEFAULT_HOST if host is None else host
         port = DEFAULT_PORT if port is None else port
     elif unix_socket is None and descriptor is None and not strings:
+        if passed := passed_endpoints(os.environ):
+            return passed
         host, port = DEFAULT_HOST, DEFAULT_PORT
     built = build_endpoint_description_strings(
         host, port, unix_socket, descriptor, configuration["unix_socket_mode"]

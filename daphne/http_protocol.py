@@ -30,6 +30,9 @@ logger = logging.getLogger("daphne.http_protocol")
 #: Open files that are left for the process itself: layer, database, log files, listeners.
 _OWN_FILES = 64
 
+#: How a socket of IPv6 that is open to both kinds shows addresses of IPv4 (RFC 4291, 2.5.5.2).
+_MAPPED = "::ffff:"
+
 
 @implementer(IProtocolFactory, IProtocolNegotiationFactory)
 class HTTPFactory:
@@ -93,12 +96,13 @@ class HTTPFactory:
         limit = self.options.max_connections_per_address
         if limit is None or not isinstance(peer, IPv4Address | IPv6Address):
             return Connection(self, None)
-        if self._trusted.trusts(peer.host):
+        host = _host(peer)
+        if self._trusted.trusts(host):
             return Connection(self, None)
-        if self._by_address.get(peer.host, 0) >= limit:
-            self._refused(f"{peer.host} has {limit} open (--max-connections-per-address)")
+        if self._by_address.get(host, 0) >= limit:
+            self._refused(f"{host} has {limit} open (--max-connections-per-address)")
             return None
-        return Connection(self, peer.host)
+        return Connection(self, host)
 
     def acceptableProtocols(self) -> list[bytes]:  # noqa: N802
         """What clients of TLS endpoints may choose from (ALPN, RFC 7301), the best first."""
@@ -200,5 +204,11 @@ def most_connections(options: Options) -> int | None:
 def _host_and_port(address: Any) -> tuple[str, int] | None:
     """Host and port of an internet address; None for a unix socket."""
     if isinstance(address, IPv4Address | IPv6Address):
-        return (address.host, address.port)
+        return (_host(address), address.port)
     return None
+
+
+def _host(address: IPv4Address | IPv6Address) -> str:
+    """The host; an address of IPv4 also where it came over a socket that is open to both kinds."""
+    host: str = address.host
+    return host.removeprefix(_MAPPED) if "." in host else host

@@ -12,7 +12,7 @@ from pathlib import Path
 from tests.daphne.clients import HttpClient, Response
 from tests.management.project import ROOT, Interpreter, Process
 
-__all__ = ["Command", "Hammer", "get", "write_project"]
+__all__ = ["Command", "Hammer", "Passed", "get", "write_project"]
 
 #: Seconds between two requests of a client, which leave processors to those that are tested.
 _PACE = 0.005
@@ -92,6 +92,19 @@ class Command(Process):
         super().end()
         for child in {int(child) for child in children}:
             _kill(child)
+
+
+class Passed(Command):
+    """A command that a small program becomes, which has bound the sockets for it."""
+
+    def __init__(self, folder: Path, program: str, *args: str) -> None:
+        interpreter = Interpreter(environment={"PYTHONPATH": str(ROOT)})
+        arguments = ("-c", program, *args)
+        Process.__init__(self, folder, arguments, folder / "log.passed", interpreter)
+
+    def stop(self) -> None:
+        """Tell it to stop in order."""
+        self.tell(signal.SIGTERM)
 
 
 def _kill(pid: int) -> None:
