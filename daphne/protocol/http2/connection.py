@@ -188,6 +188,7 @@ class Http2Core(Multiplexer):
     def _request(self, event: events.RequestReceived) -> None:
         """A stream begins."""
         self._guard.requested()
+        self._cancel(None, "idle")
         stream_id = event.stream_id or 0
         taken = len(self._streams) - self._pushed
         if self._leaving or taken >= self.context.options.http2_max_streams:

@@ -195,9 +195,12 @@ class Multiplexer(TimedCore):
         if stream.is_open:
             self._write_head(stream)
             stream.head = operation.headers
+            stream.answered = not operation.headers[0][1].startswith(b"1")
 
     def _close(self, stream: Stream, operation: Close) -> None:
         stream.closing = True
+        if not stream.answered:
+            self._reset(stream, ErrorCodes.CANCEL)
 
     def _abort(self, stream: Stream, operation: Abort) -> None:
         self._reset(stream, ErrorCodes.CANCEL if stream.is_websocket else ErrorCodes.INTERNAL_ERROR)

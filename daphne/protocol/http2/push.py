@@ -5,7 +5,7 @@ It is checked like a request of a client before anything of it is written, and t
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import quote
 
@@ -38,8 +38,10 @@ def promised_request(push: Mapping[str, Any], parent: Head) -> Request:
         raise _invalid("method", push["method"], "GET or HEAD")
     path, query = push["path"], push["query_string"]
     target = quote(path, safe=_SAFE, errors="replace").encode("ascii")
-    if not is_path(target) or not _QUERY.fullmatch(query):
-        raise _invalid("path", path, "a path that begins with /, and a query string of ASCII")
+    if not is_path(target):
+        raise _invalid("path", path, "a path that begins with /")
+    if not _QUERY.fullmatch(query):
+        raise _invalid("query_string", query, "printable ASCII without blanks and #")
     headers = [(bytes(name), bytes(value)) for name, value in push["headers"]]
     head = Head(
         push["method"],
@@ -50,10 +52,14 @@ def promised_request(push: Mapping[str, Any], parent: Head) -> Request:
         _with_host(headers, parent),
         push["root_path"] or parent.root_path,
         parent.scheme,
-        push["client"] or parent.client,
-        push["server"] or parent.server,
+        _address(push["client"]) or parent.client,
+        _address(push["server"]) or parent.server,
     )
     return Request(head, 0, True, False, False)
+
+
+def _address(pair: Sequence[Any] | None) -> tuple[str, int] | None:
+    return None if pair is None else (pair[0], pair[1])
 
 
 def _with_host(headers: Headers, parent: Head) -> Headers:

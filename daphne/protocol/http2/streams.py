@@ -18,6 +18,7 @@ class Stream:
     """
 
     __slots__ = (
+        "answered",
         "buffer",
         "closing",
         "core",
@@ -38,7 +39,9 @@ class Stream:
         self.core = core
         #: Whether anything may still be written.
         self.is_open = True
-        #: The head of the response, until the batch is complete that may end it.
+        #: Whether the response has begun.
+        self.answered = False
+        #: Its head, until the batch is complete that may end it.
         self.head: Headers | None = None
         #: Bytes of body that wait for the client.
         self.buffer = bytearray()

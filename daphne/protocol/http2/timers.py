@@ -56,6 +56,7 @@ class TimedCore(Core):
 
     def _rearm(self) -> None:
         """Have the shell tell of the earliest deadline."""
-        if self._timers and self._armed is None:
-            self._armed = min(self._timers.values())
-            self.emit(Timer(_DEADLINE, self._armed))
+        first = min(self._timers.values(), default=None)
+        if first is not None and (self._armed is None or first < self._armed):
+            self._armed = first
+            self.emit(Timer(_DEADLINE, first))
