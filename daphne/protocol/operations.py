@@ -6,7 +6,7 @@ of its connection does (``daphne.protocol.http2``). The dataclasses are not froz
 because a frozen one costs three times as much to build; nobody changes one after it was made.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -161,10 +161,14 @@ class Respond:
 
 @dataclass(slots=True)
 class Promise:
-    """Push the response to ``request``, whose head is told to the client by ``headers``."""
+    """Push the response to ``request``, whose head is told to the client by ``headers``.
+
+    ``on_full`` is called where the layer has no room for the request.
+    """
 
     request: "Request"
     headers: Headers
+    on_full: Callable[[], None]
 
 
 Operation = (

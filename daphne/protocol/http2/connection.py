@@ -126,8 +126,6 @@ class Http2Core(Multiplexer):
         try:
             for frame in self._splitter.feed(data):
                 self._receive(frame)
-                if self._closed:
-                    return
         except ConnectionFailure as failure:
             self._fail(failure)
         self._flush()
@@ -230,8 +228,8 @@ class Http2Core(Multiplexer):
             self._received = 0
         if not event.data and event.stream_ended is None:
             self._guard.empty(self.context.clock())
-        stream = self._streams.get(event.stream_id or 0)
-        if stream is None or not stream.is_open:
+        stream = self._streams[event.stream_id or 0]
+        if not stream.is_open:
             return
         stream.withheld += size
         if event.data:
@@ -250,35 +248,29 @@ class Http2Core(Multiplexer):
 
     def _trailers(self, event: events.TrailersReceived) -> None:
         """Trailers are checked and dropped."""
-        stream = self._streams.get(event.stream_id or 0)
         try:
             check_trailers(event.headers or (), self.context.options)
         except RequestRefused as refusal:
             logger.info("A stream of HTTP/2 was reset: %s", refusal.detail)
+            self._reset(self._streams[event.stream_id or 0], ErrorCodes.PROTOCOL_ERROR)
             self._guard.reset(self.context.clock())
-            if stream is not None:
-                self._reset(stream, ErrorCodes.PROTOCOL_ERROR)
 
     def _reset_by_client(self, event: events.StreamReset) -> None:
         """The client gave up a stream, or broke its flow control."""
-        stream = self._streams.get(event.stream_id or 0)
-        if stream is None:
-            return
+        stream = self._streams[event.stream_id or 0]
         self._shut(stream)
         self._drop(stream)
         if not stream.is_pushed:
             self._guard.reset(self.context.clock())
 
     def _window_opened(self, event: events.WindowUpdated) -> None:
-        stream = self._streams.get(event.stream_id or 0)
-        if not event.stream_id:
+        if event.stream_id:
+            self._queue(self._streams[event.stream_id])
+        else:
             self._queue_all()
-        elif stream is not None:
-            self._queue(stream)
 
     def _settings_changed(self, event: events.RemoteSettingsChanged) -> None:
-        if SettingCodes.INITIAL_WINDOW_SIZE in event.changed_settings:
-            self._queue_all()
+        self._queue_all()  # all windows of streams may be others now
 
     # -- streams ----------------------------------------------------------------------------------
 
@@ -315,8 +307,6 @@ class Http2Core(Multiplexer):
 
     def _fail(self, failure: ConnectionFailure) -> None:
         """The client broke a rule or a limit: say so, and end the connection."""
-        if self._closed:
-            return
         level = logging.WARNING if failure.option else logging.INFO
         limit = f" (option {failure.option})" if failure.option else ""
         who = client_name(self.context.client)
@@ -324,6 +314,7 @@ class Http2Core(Multiplexer):
         if failure.said:
             self._write_out()
         else:
+            self._flush()
             self._write_goaway(self._last_id, failure.code, failure.reason)
         self._end()
         self.emit(Close())

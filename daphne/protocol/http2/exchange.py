@@ -124,9 +124,9 @@ class RequestCore(Receiver):
     def _push(self, exchange: Exchange, message: Mapping[str, Any]) -> None:
         push = check_http_server_push(message)["request"]
         request = promised_request(push, exchange.request.head)
-        self.emit(Promise(request, promise_headers(request.head)))
+        self.emit(Promise(request, promise_headers(request.head), self._give_up))
 
-    def give_up(self) -> None:
+    def _give_up(self) -> None:
         """A push that belongs to this response found no room (ASGI spec, HTTP, Server Push)."""
         if self._exchange is not None:
             self._refuse_exchange(self._exchange, RequestRefused(503, "Request queue full."))

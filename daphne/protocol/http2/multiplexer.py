@@ -22,7 +22,7 @@ from h2.connection import H2Connection
 from h2.errors import ErrorCodes
 
 from daphne.protocol.core import ConnectionContext
-from daphne.protocol.http2.exchange import PushedCore, RequestCore
+from daphne.protocol.http2.exchange import PushedCore
 from daphne.protocol.http2.guard import Guard, header_list_limit
 from daphne.protocol.http2.settings import STREAM_WINDOW, local_settings
 from daphne.protocol.http2.streams import Stream
@@ -159,14 +159,13 @@ class Multiplexer(TimedCore):
 
     def _reset(self, stream: Stream, code: ErrorCodes) -> None:
         """End a stream at once, and tell the client."""
-        if stream.is_open:
+        if stream.id in self._streams:
             self._h2.reset_stream(stream.id, code)
-        self._drop(stream)
+            self._drop(stream)
 
     def _drop(self, stream: Stream) -> None:
         """A stream is over: its core hears what it would of a lost connection."""
-        if self._streams.pop(stream.id, None) is None:
-            return
+        del self._streams[stream.id]
         self._pushed -= stream.is_pushed
         self._shut(stream)
         for name in list(stream.timers):
@@ -186,7 +185,7 @@ class Multiplexer(TimedCore):
     # -- their operations -------------------------------------------------------------------------
 
     def _write(self, stream: Stream, operation: Write) -> None:
-        if stream.is_open and not stream.closing and operation.data:
+        if stream.is_open and not stream.closing:
             stream.buffer += operation.data
             self._buffered += len(operation.data)
             self._waiting.add(stream)
@@ -210,15 +209,10 @@ class Multiplexer(TimedCore):
             return
         promised_id = self._h2.get_next_available_stream_id()
         self._h2.push_stream(stream.id, promised_id, operation.headers)
-        core = PushedCore(self.context, partial(self._give_up, stream))
+        core = PushedCore(self.context, partial(self._feed, stream, operation.on_full))
         pushed = Stream(promised_id, core)
         pushed.half_closed = True
         self._feed(pushed, core.start, operation.request, self._open(pushed))
-
-    def _give_up(self, stream: Stream) -> None:
-        """A push found no room: the response that it belongs to is given up with it."""
-        if isinstance(stream.core, RequestCore) and not stream.closing:
-            self._feed(stream, stream.core.give_up)
 
     def _send(self, stream: Stream, operation: Send) -> None:
         key = None if operation.key is None else (stream, operation.key)
@@ -345,8 +339,7 @@ class Multiplexer(TimedCore):
             self._arm(stream, _LAST, self.context.clock() + _LINGER)
         else:
             # The rest of the request is of no interest (RFC 9113, 8.1).
-            self._h2.reset_stream(stream.id, ErrorCodes.NO_ERROR)
-            self._drop(stream)
+            self._reset(stream, ErrorCodes.NO_ERROR)
 
     def _wait_for_client(self, stream: Stream) -> None:
         """Bytes of a stream wait for its client: have that not last for ever."""
@@ -448,8 +441,7 @@ class Multiplexer(TimedCore):
         elif name == DRAIN:
             self._feed(stream, stream.core.shutdown)
         elif name == _LAST:
-            self._h2.reset_stream(stream.id, ErrorCodes.NO_ERROR)
-            self._drop(stream)
+            self._reset(stream, ErrorCodes.NO_ERROR)
         else:
             self._feed(stream, stream.core.timer, name)
 

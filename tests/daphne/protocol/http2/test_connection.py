@@ -2,10 +2,14 @@
 
 from typing import Any
 
+import pytest
 from hyperframe.frame import GoAwayFrame, RstStreamFrame
 
 from channels.spec import check_http_request
 from daphne.options import Options
+from daphne.protocol.http2 import exchange
+from daphne.protocol.http2.response import render_start
+from daphne.protocol.operations import Abort, Close, Respond, Write
 from tests.daphne.protocol.http2.peers import OK, Attacker, Peer, request_fields
 
 
@@ -207,6 +211,60 @@ def test_a_client_that_is_about_to_ask_may_when_the_server_stops() -> None:
     assert b"ok" in client.driver.output
     assert client.driver.closed
     assert len(client.driver.requests) == 1
+
+
+def test_a_second_shutdown_says_nothing_new() -> None:
+    client = Attacker(Options(drain=0))
+    client.write(client.headers(request_fields(), "END_STREAM"))
+    for _ in range(2):
+        client.driver.do(client.driver.core.shutdown)
+    assert sum(isinstance(frame, GoAwayFrame) for frame in client.frames()) == 1
+    assert not client.driver.closed
+
+
+def test_a_group_send_renders_its_response_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    rendered = []
+
+    def render(*args: Any, **kwargs: Any) -> Any:
+        rendered.append(args)
+        return render_start(*args, **kwargs)
+
+    monkeypatch.setattr(exchange, "render_start", render)
+    peer = Peer()
+    streams = [peer.request(f"/{number}") for number in range(5)]
+    shared: dict[Any, Any] = {}
+    for number in range(5):
+        peer.driver.reply(OK, number, shared)
+    peer.talk()
+    assert [peer.response(stream).body for stream in streams] == [b"ok"] * 5
+    assert len(rendered) == 1
+
+
+def test_what_a_core_does_after_the_end_of_its_stream_goes_nowhere() -> None:
+    peer = Peer()
+    stream_id = peer.request()
+    core: Any = peer.driver.core
+    stream = core._streams[stream_id]
+    peer.reply(OK)
+
+    def late() -> None:
+        for operation in (Respond([(b":status", b"200")]), Write(b"late"), Close(), Abort()):
+            stream.core.emit(operation)
+
+    peer.driver.do(core._feed, stream, late)
+    peer.talk()
+    assert (peer.response(stream_id).body, peer.response(stream_id).reset) == (b"ok", None)
+
+
+def test_a_deadline_that_an_earlier_one_has_made_void_does_not_pass() -> None:
+    peer = Peer(Options(write_timeout=10, http_timeout=10))
+    peer.driver.do(peer.driver.core.pause_writing)
+    stream = peer.request()
+    peer.driver.timers = dict.fromkeys(peer.driver.timers, peer.driver.time + 30)
+    peer.driver.sleep(40)
+    assert peer.driver.aborted
+    assert peer.response(stream).status == 0
+    assert [log["status"] for log in peer.driver.logs] == [499]
 
 
 def test_a_shutdown_ends_an_idle_connection() -> None:
