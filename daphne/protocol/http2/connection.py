@@ -126,9 +126,11 @@ class Http2Core(Multiplexer):
         try:
             for frame in self._splitter.feed(data):
                 self._receive(frame)
+                self._flush()  # what follows meets the same states, however it was cut into reads
+                if self._closed:
+                    return
         except ConnectionFailure as failure:
             self._fail(failure)
-        self._flush()
 
     def receive_eof(self) -> None:
         """See ``Core``: what was asked is still answered, for a moment."""
@@ -232,6 +234,8 @@ class Http2Core(Multiplexer):
         if not stream.is_open:
             return
         stream.withheld += size
+        # For ``h2`` the client's side has ended, though its event is yet to come.
+        stream.half_closed = event.stream_ended is not None
         if event.data:
             self._feed(stream, stream.core.receive_data, event.data)
         self._give_back(stream)

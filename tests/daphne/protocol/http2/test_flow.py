@@ -94,6 +94,15 @@ def test_body_limits_count_data_as_received() -> None:
     assert peer.driver.requests[0]["body"] == b"1234567890"
 
 
+def test_a_last_part_that_is_too_much_is_413_with_and_without_a_page() -> None:
+    for method in ("POST", "HEAD"):
+        peer = Peer(Options(max_body=10))
+        stream = peer.request("/", method, end=False)
+        peer.send(stream, b"12345678901", end=True)
+        response = peer.response(stream)
+        assert (response.status, response.ended, response.reset) == (413, True, None)
+
+
 def test_a_client_that_is_told_to_continue() -> None:
     peer = Peer()
     stream = peer.request("/", "POST", (b"expect", b"100-continue"), end=False)
