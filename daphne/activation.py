@@ -1,26 +1,35 @@
-"""Socket activation: sockets that systemd has bound and passes on (sd_listen_fds(3))."""
+"""Socket activation: sockets that systemd has bound and passes on (sd_listen_fds(3)).
+
+Twisted takes the variables that tell of them out of the environment as soon as its endpoints are
+imported, for endpoint strings such as ``systemd:domain=INET:index=0``. So this module reads them
+when it is imported, and is imported before.
+"""
 
 import os
-from collections.abc import MutableMapping
+from collections.abc import Mapping
 
-__all__ = ["passed_endpoints"]
+__all__ = ["passed_endpoints", "read_numbers"]
 
 #: The first of the descriptors, which are numbered without a gap.
 _FIRST = 3
 
 
-def passed_endpoints(environ: MutableMapping[str, str]) -> list[str]:
+def read_numbers(environ: Mapping[str, str]) -> range:
+    """The descriptors that ``environ`` tells this process of."""
+    count = environ.get("LISTEN_FDS", "")
+    if environ.get("LISTEN_PID") != str(os.getpid()) or not count.isdecimal():
+        return range(0)
+    return range(_FIRST, _FIRST + int(count))
+
+
+_numbers = read_numbers(os.environ)
+
+
+def passed_endpoints() -> list[str]:
     """Endpoint strings of the sockets that were passed to this process, if there are any.
 
-    The variables that tell of them are removed, since they are for no other process, and the
-    descriptors are not inherited any further.
+    They are not inherited any further.
     """
-    if environ.get("LISTEN_PID") != str(os.getpid()):
-        return []
-    count = environ.get("LISTEN_FDS", "")
-    for name in ("LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES"):
-        environ.pop(name, None)
-    numbers = range(_FIRST, _FIRST + (int(count) if count.isdecimal() else 0))
-    for number in numbers:
+    for number in _numbers:
         os.set_inheritable(number, False)
-    return [f"fd:fileno={number}" for number in numbers]
+    return [f"fd:fileno={number}" for number in _numbers]

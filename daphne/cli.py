@@ -180,7 +180,7 @@ def _endpoints(configuration: Configuration) -> list[str]:
         host = DEFAULT_HOST if host is None else host
         port = DEFAULT_PORT if port is None else port
     elif unix_socket is None and descriptor is None and not strings:
-        if passed := passed_endpoints(os.environ):
+        if passed := passed_endpoints():
             return passed
         host, port = DEFAULT_HOST, DEFAULT_PORT
     built = build_endpoint_description_strings(

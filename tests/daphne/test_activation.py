@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from daphne.activation import passed_endpoints
+from daphne.activation import passed_endpoints, read_numbers
 from daphne.exit_codes import ExitCode
 from tests.daphne.certificates import client_context, write_certificate
 from tests.daphne.commands import Passed, get, write_project
@@ -76,16 +76,12 @@ def test_a_socket_of_supervisor_is_shared_by_processes(passed, tmp_path):
     assert stat.S_IMODE(os.stat(path).st_mode) == 0o600
 
 
-def test_variables_for_another_process_are_not_ours():
-    environ = {"LISTEN_PID": "1", "LISTEN_FDS": "1"}
-    assert passed_endpoints(environ) == []
-    assert environ == {"LISTEN_PID": "1", "LISTEN_FDS": "1"}
-
-
-def test_variables_that_say_nothing_are_no_sockets():
-    assert passed_endpoints({"LISTEN_PID": str(os.getpid()), "LISTEN_FDS": "x"}) == []
-    assert passed_endpoints({"LISTEN_PID": str(os.getpid())}) == []
-    assert passed_endpoints({}) == []
+def test_what_the_variables_tell_this_process():
+    own = {"LISTEN_PID": str(os.getpid())}
+    assert list(read_numbers({**own, "LISTEN_FDS": "2"})) == [3, 4]
+    for nothing in ({}, own, {**own, "LISTEN_FDS": "x"}, {"LISTEN_PID": "1", "LISTEN_FDS": "1"}):
+        assert not read_numbers(nothing)
+    assert passed_endpoints() == []
 
 
 def test_tls_is_spoken_on_a_socket_that_is_passed(serve, tmp_path):
