@@ -37,13 +37,19 @@ class FailureLog:
     """Logs the failures of one operation, at most one in ``interval`` seconds.
 
     What is left out is counted, and the next line says how many there were. ``traceback``: whether
-    the exception that is being handled belongs to the line.
+    the exception that is being handled belongs to the line; ``level`` is that of the line.
     """
 
     def __init__(
-        self, logger: logging.Logger, interval: float = 10.0, *, traceback: bool = True
+        self,
+        logger: logging.Logger,
+        interval: float = 10.0,
+        *,
+        traceback: bool = True,
+        level: int = logging.ERROR,
     ) -> None:
         self.failing = False
+        self._level = level
         self._traceback = traceback
         self._logger = logger
         self._interval = interval
@@ -64,7 +70,7 @@ class FailureLog:
             text += " (and %d times since the last such line)"
             args = (*args, self._left_out)
             self._left_out = 0
-        self._logger.error(text, *args, exc_info=self._traceback)
+        self._logger.log(self._level, text, *args, exc_info=self._traceback)
 
     def recovered(self, text: str, *args: object) -> None:
         """Log that what failed works again, unless the last failure was left out as well."""

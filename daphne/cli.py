@@ -125,6 +125,8 @@ class CommandLineInterface:
                 "proxy_forwarded_address_header": "X-Forwarded-For",
                 "proxy_forwarded_port_header": "X-Forwarded-Port",
                 "proxy_forwarded_proto_header": "X-Forwarded-Proto",
+                "proxy_forwarded_host_header": "X-Forwarded-Host",
+                "proxy_forwarded": True,
             }
         values["action_logger"] = _action_logger(configuration)
         if configuration["workers"]:
@@ -182,6 +184,8 @@ def _endpoints(configuration: Configuration) -> list[str]:
     elif unix_socket is None and descriptor is None and not strings:
         if passed := passed_endpoints():
             return passed
+        if configuration["udp"]:
+            return []
         host, port = DEFAULT_HOST, DEFAULT_PORT
     built = build_endpoint_description_strings(
         host, port, unix_socket, descriptor, configuration["unix_socket_mode"]
@@ -194,7 +198,7 @@ def _action_logger(configuration: Configuration) -> AccessLogGenerator | None:
     path = configuration["access_log"]
     if path is None and configuration["verbosity"] < 1:
         return None
-    return AccessLogGenerator(_open_log(path))
+    return AccessLogGenerator(_open_log(path), configuration["access_log_format"])
 
 
 def _open_log(path: str | None) -> TextIO:

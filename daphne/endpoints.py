@@ -27,6 +27,7 @@ __all__ = [
     "build_endpoint_description_strings",
     "describe",
     "endpoint_from",
+    "host_and_port",
     "listen_error",
     "listening_family",
     "parse_inherited",
@@ -59,6 +60,19 @@ def build_endpoint_description_strings(
     if file_descriptor is not None:
         descriptions.append(f"fd:fileno={int(file_descriptor)}")
     return descriptions
+
+
+def host_and_port(text: str) -> tuple[str, int]:
+    """The parts of ``host:port`` or ``[address]:port``; raises ``ListenError``.
+
+    Without a host it is every IPv4 address of the machine.
+    """
+    host, colon, port = text.rpartition(":")
+    bare = host.startswith("[") and host.endswith("]")
+    digits = port.isascii() and port.isdigit() and len(port) <= 5
+    if not (colon and digits and int(port) < 65536) or (":" in host and not bare):
+        raise ListenError(f"{text!r} is no address; write host:port, or [host]:port for IPv6")
+    return host[1:-1] if bare else host, int(port)
 
 
 def endpoint_from(reactor: Any, description: str) -> Any:

@@ -12,6 +12,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, NamedTuple
 
+from daphne.access import FORMATS
+from daphne.endpoints import host_and_port
+from daphne.exceptions import ListenError
 from daphne.options import Options
 
 __all__ = ["APPLICATION", "DEFAULT_HOST", "DEFAULT_PORT", "GROUPS", "OPTIONS", "Kind", "Option"]
@@ -94,6 +97,21 @@ def _switch(text: str) -> bool:
     return _SWITCHES[word]
 
 
+def _positive(text: str) -> float:
+    value = _number(text)
+    if not value:
+        raise ValueError
+    return value
+
+
+def _address(text: str) -> str:
+    try:
+        host_and_port(text)
+    except ListenError:
+        raise ValueError from None
+    return text
+
+
 def _network(text: str) -> str:
     if text != "unix":
         ipaddress.ip_network(text, strict=False)
@@ -125,6 +143,8 @@ COUNT = Kind(_count, "a whole number, 0 or more, such as 1000, 64K or 10M")
 COUNT_LIMIT = Kind(_or_none(_count), "a whole number such as 1000, 64K or 10M, or 'none'")
 WORDS = Kind(str, "words", is_list=True, takes_many=True)
 ENDPOINTS = Kind(str, "an endpoint string", is_list=True)
+RATE = Kind(_or_none(_positive), "a number above 0, or 'none' for no limit")
+ADDRESSES = Kind(_address, "host:port, or [host]:port for IPv6", is_list=True)
 NETWORKS = Kind(
     _network, "an address, a network such as 10.0.0.0/8, or 'unix'", is_list=True, separator=","
 )
@@ -232,6 +252,7 @@ GROUPS: dict[str, Sequence[Option]] = {
             "socket_strings",
             (),
         ),
+        Option("udp", ADDRESSES, "HOST:PORT", "datagrams are taken here, too; repeatable"),
     ),
     "processes": (
         Option("workers", COUNT, "N", "worker threads in each process (default 0)", default=0),
@@ -258,6 +279,23 @@ GROUPS: dict[str, Sequence[Option]] = {
             "file that the access log is appended to, - for the standard output "
             "(default: the standard output, nothing with -v 0)",
             default=None,
+        ),
+        Option(
+            "access_log_format",
+            choice(*FORMATS),
+            "NAME",
+            "common, combined (with Referer and User-Agent) or json, an object on each line",
+            default="common",
+        ),
+        Option("slow_request", RATE, "S", "warn of requests whose response begins later"),
+    ),
+    "watching": (
+        Option(
+            "admin",
+            TEXT,
+            "HOST:PORT",
+            "where /metrics, /healthz and /readyz are, for those who run the server; "
+            "or an endpoint string such as unix:/run/admin",
         ),
     ),
     "application": (
@@ -290,7 +328,8 @@ GROUPS: dict[str, Sequence[Option]] = {
             "proxy_headers",
             FLAG,
             "",
-            "believe X-Forwarded-For, -Port and -Proto of trusted proxies",
+            "believe X-Forwarded-For, -Port, -Proto and -Host of trusted proxies, or where there "
+            "is none of them Forwarded",
             default=False,
         ),
         Option(
@@ -370,7 +409,30 @@ GROUPS: dict[str, Sequence[Option]] = {
         Option(
             "websocket_write_limit", COUNT, "BYTES", "what may wait for a slow WebSocket client"
         ),
+        Option(
+            "websocket_slow_consumer",
+            choice("close", "drop"),
+            "POLICY",
+            "close slow clients (1013), or drop messages to them",
+        ),
+        Option(
+            "websocket_message_rate",
+            RATE,
+            "N",
+            "frames a second from a client, on average, then 1008",
+        ),
+        Option(
+            "websocket_byte_rate",
+            COUNT_LIMIT,
+            "BYTES",
+            "the same in bytes a second",
+        ),
         Option("websocket_close_timeout", NUMBER, "S", "wait for a client's close frame"),
+    ),
+    "UDP": (
+        Option("udp_max_clients", COUNT, "N", "clients that can be replied to at a time"),
+        Option("udp_client_timeout", NUMBER, "S", "time for replies to a client"),
+        Option("udp_max_pending", COUNT, "N", "datagrams that may wait for the channel layer"),
     ),
 }
 

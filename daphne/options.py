@@ -13,7 +13,17 @@ from typing import Any, get_args
 __all__ = ["Options", "in_short"]
 
 #: Options of which 0 would stop everything.
-_POSITIVE = frozenset({"body_chunk_size", "body_grace", "http2_max_streams"})
+_POSITIVE = frozenset(
+    {
+        "body_chunk_size",
+        "body_grace",
+        "http2_max_streams",
+        "udp_max_clients",
+        "udp_max_pending",
+        "websocket_byte_rate",
+        "websocket_message_rate",
+    }
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,6 +63,15 @@ class Options:
     #: long for its closing handshake. 0: all at once, and no idle client may ask once more.
     drain: float = 5.0
 
+    # -- watching it --------------------------------------------------------------------------
+
+    #: Address of ``/metrics``, ``/healthz`` and ``/readyz``: ``host:port``, or an endpoint string
+    #: such as ``unix:/run/admin``. Nothing is measured without one.
+    admin: str | None = None
+
+    #: Seconds until the first byte of a response from which on a request is told as slow.
+    slow_request: float | None = None
+
     # -- proxies ------------------------------------------------------------------------------
 
     #: Header with the client's address, such as ``X-Forwarded-For``; None: the socket's address.
@@ -63,6 +82,13 @@ class Options:
 
     #: Header with the client's scheme, such as ``X-Forwarded-Proto``.
     proxy_forwarded_proto_header: str | None = None
+
+    #: Header with the host that the client asked for, such as ``X-Forwarded-Host``; it takes the
+    #: place of Host in the messages.
+    proxy_forwarded_host_header: str | None = None
+
+    #: Whether ``Forwarded`` (RFC 7239) is read, where a request has none of the headers above.
+    proxy_forwarded: bool = False
 
     #: Addresses and networks whose forwarded headers and ``Daphne-Root-Path`` are believed;
     #: ``unix`` stands for every peer on a unix socket.
@@ -178,11 +204,37 @@ class Options:
     #: it is closed by 1013 (``--ws-receive-wait``).
     websocket_receive_wait: float = 5.0
 
-    #: Bytes that may wait for a client that does not read before it is closed by 1013.
+    #: Bytes that may wait for a client that does not read before it counts as a slow consumer.
     websocket_write_limit: int = 4 * 1024 * 1024
+
+    #: What becomes of a slow consumer: ``close`` closes it by 1013, so that it connects again and
+    #: nothing is missing in between; ``drop`` leaves out messages to it until it has read.
+    websocket_slow_consumer: str = "close"
+
+    #: Messages and control frames a second from one socket, on average; ten seconds' worth may
+    #: come at once. More is closed by 1008. Far above what a person or a game sends.
+    websocket_message_rate: float | None = 1000.0
+
+    #: The same for bytes a second, those of frames or what they inflate to if that is more.
+    websocket_byte_rate: int | None = 16 * 1024 * 1024
 
     #: Seconds for the closing handshake before the connection is dropped.
     websocket_close_timeout: float = 5.0
+
+    # -- UDP --------------------------------------------------------------------------------------
+
+    #: Addresses, ``host:port``, whose datagrams are messages of ``udp.receive``.
+    udp: tuple[str, ...] = ()
+
+    #: Clients that are remembered at a time; beyond that the one that was silent longest is
+    #: forgotten, and replies to it are dropped. Addresses of datagrams can be forged by anybody.
+    udp_max_clients: int = 16 * 1024
+
+    #: Seconds after its latest datagram for which a client can be replied to.
+    udp_client_timeout: float = 300.0
+
+    #: Datagrams that may wait for the channel layer to take them; more are dropped.
+    udp_max_pending: int = 1000
 
     def __post_init__(self) -> None:
         """Raises ``ValueError`` for an option that no server could work with."""
@@ -190,6 +242,11 @@ class Options:
             _check(field.name, field.type, getattr(self, field.name))
         if not self.server_name.isascii() or not (self.server_name or "x").isprintable():
             raise ValueError(f"server_name is {self.server_name!r}; it must be printable ASCII")
+        if self.websocket_slow_consumer not in ("close", "drop"):
+            raise ValueError(
+                f"websocket_slow_consumer is {self.websocket_slow_consumer!r}; "
+                "it must be 'close' or 'drop'"
+            )
 
 
 def _check(name: str, kind: Any, value: Any) -> None:

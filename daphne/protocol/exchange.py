@@ -42,6 +42,7 @@ class Exchange:
 
     __slots__ = (
         "announced",
+        "answered",
         "body",
         "continue_due",
         "credit",
@@ -79,6 +80,8 @@ class Exchange:
         self.continue_due = False
         #: Status of the response; 0 before it has begun.
         self.status = 0
+        #: When a response that comes in several messages began; None for others.
+        self.answered: float | None = None
         #: The rest of a response that comes in several messages.
         self.body: ResponseBody | None = None
         #: Flow control of that rest.
@@ -106,7 +109,7 @@ class Exchange:
         )
 
     def details(self, status: int, size: int, seconds: float) -> dict[str, Any]:
-        """What the access log is told of the request's end."""
+        """What action loggers are told of the request's end, ``seconds`` after its head."""
         head = self.request.head
         return {
             "path": head.target.decode("latin-1"),
@@ -115,4 +118,8 @@ class Exchange:
             "client": client_name(head.client),
             "time_taken": seconds,
             "size": size,
+            "first_byte": seconds if self.answered is None else self.answered - self.started,
+            "http_version": head.http_version,
+            "headers": head.headers,
+            "reply_channel": self.reply_channel,
         }

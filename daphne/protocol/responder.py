@@ -104,11 +104,12 @@ class Responder(HttpConnection):
 
     def _stream(self, exchange: Exchange, start: Start) -> None:
         """Prepare for the further messages of a response."""
+        exchange.answered = self.context.clock()
         exchange.request = exchange.request._replace(keep_alive=not start.close)
         channel = credit_channel(exchange.reply_channel)
         if channel is not None:
             exchange.credit = Credit(channel, self.emit)
-        self._await_response(exchange)
+        self._await_response(exchange, exchange.answered)
 
     def _await_response(self, exchange: Exchange, now: float | None = None) -> None:
         """Give the application its time for the next message."""

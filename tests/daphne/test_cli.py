@@ -82,6 +82,8 @@ def arguments(module: types.ModuleType) -> Callable[..., dict[str, Any]]:
         (["--fd", "5"], ["fd:fileno=5"]),
         (["--fd", "0"], ["fd:fileno=0"]),
         (["-e", "ssl:443:privateKey=k"], ["ssl:443:privateKey=k"]),
+        (["--udp", "127.0.0.1:5000"], []),
+        (["--udp", "127.0.0.1:5000", "-p", "80"], ["tcp:port=80:interface=127.0.0.1"]),
         (
             ["-e", "tcp:9", "--endpoint", "ssl:8", "-e", "tcp:9", "-p", "80"],
             ["ssl:8", "tcp:9", "tcp:9", "tcp:port=80:interface=127.0.0.1"],
@@ -134,8 +136,19 @@ def test_where_to_listen(arguments, args, endpoints):
                 "proxy_forwarded_address_header": "X-Forwarded-For",
                 "proxy_forwarded_port_header": "X-Forwarded-Port",
                 "proxy_forwarded_proto_header": "X-Forwarded-Proto",
+                "proxy_forwarded_host_header": "X-Forwarded-Host",
+                "proxy_forwarded": True,
             },
         ),
+        (
+            ["--udp", "127.0.0.1:5000", "--udp", "[::1]:5000"],
+            {"udp": ("127.0.0.1:5000", "[::1]:5000")},
+        ),
+        (["--admin", "127.0.0.1:9100"], {"admin": "127.0.0.1:9100"}),
+        (["--slow-request", "1.5"], {"slow_request": 1.5}),
+        (["--websocket-slow-consumer", "drop"], {"websocket_slow_consumer": "drop"}),
+        (["--websocket-message-rate", "none"], {"websocket_message_rate": None}),
+        (["--websocket-byte-rate", "1M"], {"websocket_byte_rate": 1024 * 1024}),
     ],
 )
 def test_options_reach_the_server(arguments, args, expected):
@@ -148,8 +161,7 @@ def test_without_proxy_headers_no_header_is_believed(arguments):
 
 
 def test_every_option_of_the_server_can_be_given(arguments):
-    named = {f"proxy_forwarded_{part}_header" for part in ("address", "port", "proto")}
-    given = set(arguments("--proxy-headers", "--trusted-proxies", "unix")) | named
+    given = set(arguments("--proxy-headers", "--trusted-proxies", "unix"))
     assert {field.name for field in dataclasses.fields(Options)} <= given
 
 
@@ -170,6 +182,10 @@ def test_defaults_are_those_of_the_options(arguments):
         ["--max-body", "lots", "a:b"],
         ["--max-body", "-5", "a:b"],
         ["--no-such-option", "a:b"],
+        ["--udp", "5000", "a:b"],
+        ["--slow-request", "0", "a:b"],
+        ["--access-log-format", "xml", "a:b"],
+        ["--websocket-slow-consumer", "wait", "a:b"],
     ],
 )
 def test_wrong_options_exit_with_2(args, capsys):
@@ -216,6 +232,15 @@ def test_an_access_log_is_appended_to(arguments, tmp_path):
     logger("websocket", "connected", {"path": "/", "client": None})
     lines = path.read_text().splitlines()
     assert lines[0] == "earlier" and "WSCONNECT /" in lines[1]
+    logger.stream.close()
+
+
+@pytest.mark.parametrize(("name", "end"), [("combined", '- - "-" "-"'), ("json", "}")])
+def test_an_access_log_has_the_format_that_is_asked_for(arguments, tmp_path, name, end):
+    path = tmp_path / "access.log"
+    logger = arguments("--access-log", str(path), "--access-log-format", name)["action_logger"]
+    logger("websocket", "connected", {"path": "/", "client": None})
+    assert path.read_text().endswith(end + "\n")
     logger.stream.close()
 
 

@@ -129,11 +129,23 @@ def test_other_variables_are_not_looked_at():
     assert read(environ={"PORT": "1", "XDAPHNE_PORT": "x"})["port"] is None
 
 
+#: Values of options that do not take 64.
+EXAMPLES = {
+    "access_log_format": "json",
+    "fd": "5",
+    "port": "5",
+    "trusted_proxies": "::1",
+    "udp": "[::1]:64",
+    "verbosity": "2",
+    "websocket_slow_consumer": "drop",
+}
+
+
 def test_every_option_is_understood_in_all_three(file):
     for option in OPTIONS:
-        text = {"port": "5", "fd": "5", "verbosity": "2"}.get(option.name, "")
+        text = EXAMPLES.get(option.name, "")
         text = text or ("true" if option.kind.is_flag else "")
-        text = text or ("::1" if option.name == "trusted_proxies" else "64")
+        text = text or "64"
         value = option.read(text)
         expected = (value,) if option.kind.is_list else value
         for name in option.names:

@@ -10,7 +10,10 @@ from daphne.options import Options
 BY_NAME = {option.name: option for option in OPTIONS}
 
 #: The fields that ``--proxy-headers`` sets together.
-PROXY_FIELDS = {f"proxy_forwarded_{part}_header" for part in ("address", "port", "proto")}
+PROXY_FIELDS = {
+    "proxy_forwarded",
+    *(f"proxy_forwarded_{part}_header" for part in ("address", "port", "proto", "host")),
+}
 
 
 def test_every_field_of_the_options_can_be_set():

@@ -45,6 +45,10 @@ def test_every_option_says_what_it_is(name):
         ("websocket_max_frame", 1024 * 1024),
         ("websocket_max_message", 1024 * 1024),
         ("websocket_receive_wait", 5),
+        ("websocket_write_limit", 4 * 1024 * 1024),
+        ("websocket_slow_consumer", "close"),
+        ("websocket_message_rate", 1000),
+        ("websocket_byte_rate", 16 * 1024 * 1024),
     ],
 )
 def test_documented_defaults(name, default):
@@ -67,6 +71,9 @@ def test_documented_defaults(name, default):
         ("max_body", -1),
         ("server_name", "a\r\nb"),
         ("server_name", "caf\u00e9"),
+        ("websocket_slow_consumer", "wait"),
+        ("websocket_message_rate", 0),
+        ("websocket_byte_rate", 0),
     ],
 )
 def test_a_value_that_no_server_could_work_with_is_an_error_that_names_it(name, value):

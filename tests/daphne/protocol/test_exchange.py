@@ -28,7 +28,18 @@ def test_the_access_log_gets_the_target_as_it_came() -> None:
         "client": "192.0.2.1:4711",
         "time_taken": 0.25,
         "size": 5,
+        "first_byte": 0.25,
+        "http_version": "1.1",
+        "headers": [(b"host", b"x")],
+        "reply_channel": PREFIX + "l",
     }
+
+
+def test_the_first_byte_of_a_response_in_several_messages_came_before_its_end() -> None:
+    new = exchange()
+    new.answered = 1000.125
+    details = new.details(200, 5, 0.25)
+    assert (details["first_byte"], details["time_taken"]) == (0.125, 0.25)
 
 
 def test_a_client_without_an_address_has_no_name() -> None:

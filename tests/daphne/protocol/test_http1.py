@@ -272,6 +272,10 @@ def test_the_access_log_has_one_line_for_each_request() -> None:
             "client": "192.0.2.1:4711",
             "time_taken": 1.5,
             "size": 2,
+            "first_byte": 1.5,
+            "http_version": "1.1",
+            "headers": [(b"host", b"x")],
+            "reply_channel": driver.requests[0]["reply_channel"],
         }
     ]
     driver.feed(b"GET /b HTTP/3.0\r\n\r\n")
