@@ -16,7 +16,7 @@ import httptools
 
 from daphne.exceptions import RequestRefused
 from daphne.protocol.core import ConnectionContext
-from daphne.protocol.forwarded import read_forwarded, read_root_path
+from daphne.protocol.forwarded import believes_headers, read_forwarded, read_root_path
 from daphne.protocol.head import Head
 from daphne.protocol.host import is_host
 
@@ -252,10 +252,12 @@ def build_head(
     if context.trusted_peer:
         if roots:
             root_path = read_root_path(roots[-1])
-        if options.proxy_forwarded_address_header or options.proxy_forwarded_proto_header:
+        if believes_headers(options):
             forwarded = read_forwarded(headers, options)
             client = forwarded.client or client
             scheme = forwarded.scheme or scheme
+            if forwarded.host is not None:
+                headers = _with_host(headers, forwarded.host)
     return Head(
         method,
         target,
@@ -268,6 +270,11 @@ def build_head(
         client,
         context.server,
     )
+
+
+def _with_host(headers: list[tuple[bytes, bytes]], host: bytes) -> list[tuple[bytes, bytes]]:
+    """The header fields with another Host, which a proxy says that it was asked for."""
+    return [(b"host", host), *(pair for pair in headers if pair[0] != b"host")]
 
 
 def _keep_escaped(error: UnicodeError) -> tuple[str, int]:

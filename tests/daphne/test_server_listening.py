@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from channels import spec
+from channels.layers.inmemory import ChannelLayer
 from daphne.access import AccessLogGenerator
 from tests.daphne.certificates import write_certificate
 from tests.waiting import wait_until
@@ -106,6 +107,34 @@ class TestProxies:
         assert message["scheme"] == "https"
         assert message["root_path"] == "/a b"
         assert b"daphne-root-path" not in [name for name, _ in message["headers"]]
+
+    def test_forwarded_headers_are_used_only_with_the_proxy_option_on_and_from_listed_proxies(
+        self, serve
+    ):
+        """The row "Forwarded headers", for the standard header and for hosts."""
+        sent = {"Forwarded": 'for="192.0.2.9:7";proto=https;host=a.example'}
+        unlisted = {"trusted_proxies": ("192.0.2.0/24", "unix")}
+        for options, believed in (
+            ({"proxy_forwarded": True}, True),
+            ({"proxy_forwarded": True, **unlisted}, False),
+            ({}, False),
+        ):
+            one = serve(ChannelLayer(), **options)
+            application = one.application(http_request=hello)
+            assert one.client().get("/", **sent).status == 200
+            (message,) = application.messages("http.request")
+            assert (list(message["client"]) == ["192.0.2.9", 7]) is believed
+            assert message["scheme"] == ("https" if believed else "http")
+            hosts = [bytes(value) for name, value in message["headers"] if name == b"host"]
+            assert hosts == [b"a.example" if believed else b"localhost"]
+
+    def test_forwarded_headers_are_believed_from_a_unix_socket(self, serve, tmp_path):
+        path = str(tmp_path / "s")
+        one = serve(endpoints=[f"unix:{path}"], proxy_forwarded=True)
+        application = one.application(http_request=hello)
+        client = one.client(path, socket.AF_UNIX)
+        assert client.get("/", Forwarded="for=192.0.2.9").status == 200
+        assert list(application.messages("http.request")[0]["client"]) == ["192.0.2.9", 0]
 
     def test_headers_of_anybody_else_are_not(self, serve):
         message = self.seen(serve, trusted_proxies=("192.0.2.0/24",), **self.NAMES)

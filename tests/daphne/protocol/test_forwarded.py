@@ -9,6 +9,8 @@ OPTIONS = Options(
     proxy_forwarded_address_header="X-Forwarded-For",
     proxy_forwarded_port_header="X-Forwarded-Port",
     proxy_forwarded_proto_header="X-Forwarded-Proto",
+    proxy_forwarded_host_header="X-Forwarded-Host",
+    proxy_forwarded=True,
     trusted_proxies=("127.0.0.0/8", "10.0.0.0/8", "2001:db8::/32"),
 )
 
@@ -25,11 +27,11 @@ def read(
 
 
 def test_nothing_said() -> None:
-    assert read() == (None, None)
+    assert read() == Forwarded()
 
 
 def test_one_proxy() -> None:
-    assert read(b"203.0.113.7", b"4711", b"https") == (("203.0.113.7", 4711), "https")
+    assert read(b"203.0.113.7", b"4711", b"https") == (("203.0.113.7", 4711), "https", None)
 
 
 def test_an_address_that_the_client_made_up_is_not_believed() -> None:
@@ -49,14 +51,99 @@ def test_several_headers_are_one_list() -> None:
     assert read_forwarded(headers, OPTIONS).client == ("203.0.113.7", 0)
 
 
+def test_the_host_is_that_of_the_same_hop() -> None:
+    headers = [
+        (b"x-forwarded-for", b"203.0.113.7, 10.0.0.1"),
+        (b"x-forwarded-host", b"a.example, b.example:80"),
+    ]
+    assert read_forwarded(headers, OPTIONS).host == b"a.example"
+    assert read_forwarded(headers[1:], OPTIONS).host == b"b.example:80"
+
+
+@pytest.mark.parametrize("host", [b"", b"a b", b"a/b", b"a@b", b"\xff", b"a.example, "])
+def test_what_is_no_host_is_ignored(host: bytes) -> None:
+    assert read_forwarded([(b"x-forwarded-host", host)], OPTIONS).host is None
+
+
+# -- Forwarded (RFC 7239) -------------------------------------------------------------------------
+
+
+def standard(*values: bytes, options: Options = OPTIONS) -> Forwarded:
+    return read_forwarded([(b"forwarded", value) for value in values], options)
+
+
+def test_the_standard_header() -> None:
+    value = b'for="203.0.113.7:4711";proto=https;host=a.example'
+    assert standard(value) == (("203.0.113.7", 4711), "https", b"a.example")
+
+
+def test_the_standard_header_is_read_from_its_end_through_trusted_proxies() -> None:
+    value = b'for=1.2.3.4;proto=http, for="203.0.113.7:1";proto=https, for=10.1.1.1;proto=http'
+    assert standard(value) == (("203.0.113.7", 1), "https", None)
+    assert standard(*value.split(b", ")) == standard(value)
+
+
+def test_what_the_client_made_up_of_the_standard_header_is_not_believed() -> None:
+    value = b"for=1.2.3.4;host=evil.example;proto=https, for=203.0.113.7"
+    assert standard(value) == (("203.0.113.7", 0), None, None)
+
+
+def test_what_the_first_proxy_did_not_say_is_what_the_next_one_said() -> None:
+    value = b"for=203.0.113.7, for=10.0.0.1;proto=https;host=a.example"
+    assert standard(value) == (("203.0.113.7", 0), "https", b"a.example")
+
+
+def test_a_standard_header_of_proxies_only_begins_with_the_client() -> None:
+    assert standard(b'for="[2001:db8::9]", for=10.0.0.1').client == ("2001:db8::9", 0)
+
+
+@pytest.mark.parametrize("node", [b"unknown", b"_hidden", b'"_hidden:80"'])
+def test_a_client_that_a_proxy_hides_is_not_known(node: bytes) -> None:
+    value = b"for=1.2.3.4, for=" + node + b";proto=https, for=10.0.0.1"
+    assert standard(value) == (None, "https", None)
+
+
+def test_a_malformed_standard_header_is_ignored_as_a_whole() -> None:
+    for bad in (b'for="1.2.3.4', b"for=1.2.3.4;for=1.2.3.4", b"nonsense"):
+        assert standard(bad + b", for=203.0.113.7;proto=https;host=a") == Forwarded()
+        assert standard(bad, b"for=203.0.113.7;proto=https;host=a") == Forwarded()
+
+
+@pytest.mark.parametrize(
+    "field",
+    [
+        (b"x-forwarded-for", b"203.0.113.7"),
+        (b"x-forwarded-for", b"nonsense"),
+        (b"x-forwarded-proto", b"http"),
+        (b"x-forwarded-port", b"80"),
+        (b"x-forwarded-host", b"b.example"),
+    ],
+)
+def test_x_forwarded_headers_win_over_the_standard_one(field: tuple[bytes, bytes]) -> None:
+    made_up = (b"forwarded", b"for=1.2.3.4;proto=https;host=evil.example")
+    alone = read_forwarded([field], OPTIONS)
+    assert read_forwarded([made_up, field], OPTIONS) == alone
+    assert read_forwarded([field, made_up], OPTIONS) == alone
+
+
+def test_the_standard_header_alone_can_be_believed() -> None:
+    options = Options(proxy_forwarded=True)
+    headers = [(b"x-forwarded-for", b"1.2.3.4"), (b"forwarded", b"for=203.0.113.7")]
+    assert read_forwarded(headers, options).client == ("203.0.113.7", 0)
+    assert standard(b"for=203.0.113.7", options=Options()) == Forwarded()
+
+
+# -- each of them ---------------------------------------------------------------------------------
+
+
 def test_port_and_scheme_are_those_of_the_same_hop() -> None:
     said = read(b"1.1.1.1, 203.0.113.7, 10.0.0.1", b"1, 4711, 80", b"http, https, http")
-    assert said == (("203.0.113.7", 4711), "https")
+    assert said == (("203.0.113.7", 4711), "https", None)
 
 
 def test_a_single_port_and_scheme_hold_for_a_chain() -> None:
     said = read(b"203.0.113.7, 10.0.0.1", b"4711", b"https")
-    assert said == (("203.0.113.7", 4711), "https")
+    assert said == (("203.0.113.7", 4711), "https", None)
 
 
 @pytest.mark.parametrize(
@@ -85,7 +172,8 @@ def test_what_is_no_port_is_unknown(port: bytes) -> None:
 
 
 @pytest.mark.parametrize(
-    ("value", "scheme"), [(b"HTTPS", "https"), (b"http", "http"), (b"ftp", None), (b"\xff", None)]
+    ("value", "scheme"),
+    [(b"HTTPS", "https"), (b"http", "http"), (b"wss", "https"), (b"ws", "http"), (b"ftp", None)],
 )
 def test_schemes(value: bytes, scheme: str | None) -> None:
     assert read(scheme=value).scheme == scheme
@@ -93,7 +181,7 @@ def test_schemes(value: bytes, scheme: str | None) -> None:
 
 def test_headers_whose_option_is_off_are_not_read() -> None:
     options = Options(proxy_forwarded_address_header="X-Real-Ip")
-    assert read(b"203.0.113.7", b"1", b"https", options) == (None, None)
+    assert read(b"203.0.113.7", b"1", b"https", options) == Forwarded()
 
 
 @pytest.mark.parametrize(

@@ -167,6 +167,18 @@ def test_forwarded_headers_need_the_option_and_a_trusted_peer() -> None:
         assert (head.client, head.scheme) == (("192.0.2.1", 4711), "http")
 
 
+def test_a_forwarded_host_takes_the_place_of_host() -> None:
+    fields = b"X-A: 1\r\nHost: inner\r\nX-Forwarded-Host: a.example\r\n"
+    options = Options(proxy_forwarded_host_header="X-Forwarded-Host", proxy_forwarded=True)
+    head = parse(fields=fields, trusted_peer=True, options=options).head
+    assert head.get_all(b"host") == [b"a.example"]
+    assert head.get(b"x-a") == b"1" and head.get(b"x-forwarded-host") == b"a.example"
+    standard = b"Forwarded: host=b.example\r\n"
+    head = parse(fields=standard, trusted_peer=True, options=options, version=b"1.0").head
+    assert head.headers == [(b"host", b"b.example"), (b"forwarded", b"host=b.example")]
+    assert parse(fields=fields, options=options).head.get_all(b"host") == [b"inner"]
+
+
 @pytest.mark.parametrize(
     "raw",
     [
