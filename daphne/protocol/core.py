@@ -61,6 +61,9 @@ class Core:
     #: seconds, and not at once: one that holds open sockets, whose clients will connect again.
     takes_turns = False
 
+    #: What the core speaks, as connections are counted by it.
+    kind = "other"
+
     def __init__(self, context: ConnectionContext) -> None:
         self.context = context
         self._operations: list[Operation] = []

@@ -56,6 +56,8 @@ class Http1Core(Receiver):
 
     __slots__ = ("_awaited", "_buffer", "_count", "_decoder", "_last_chance", "_name")
 
+    kind = "http/1"
+
     def __init__(self, context: ConnectionContext) -> None:
         super().__init__(context)
         self._buffer = HeadBuffer(context.options)

@@ -22,7 +22,7 @@ class KeepAlive:
     it within which something must be heard. None or 0: no pings, or no conclusions from silence.
     """
 
-    __slots__ = ("_clock", "_emit", "_heard", "_interval", "_pinged", "_timeout")
+    __slots__ = ("_clock", "_emit", "_interval", "_pinged", "_timeout", "heard")
 
     def __init__(
         self,
@@ -36,13 +36,13 @@ class KeepAlive:
         self._interval = interval or 0.0
         self._timeout = timeout or 0.0
         #: When the client was last heard, and whether it was pinged since.
-        self._heard = 0.0
+        self.heard = 0.0
         self._pinged = False
 
     def start(self) -> None:
         """The connection is open."""
-        self._heard = self._clock()
-        self._arm(self._heard + self._interval)
+        self.heard = self._clock()
+        self._arm(self.heard + self._interval)
 
     def stop(self) -> None:
         """No more pings: the connection is about to end."""
@@ -51,16 +51,16 @@ class KeepAlive:
 
     def hear(self) -> None:
         """The client gave a sign of life, whatever it was."""
-        self._heard = self._clock()
+        self.heard = self._clock()
         if self._pinged:
             self._pinged = False
-            self._arm(self._heard + self._interval)
+            self._arm(self.heard + self._interval)
 
     def ping_is_due(self) -> bool:
         """The deadline has fired: whether to send a ping now; the deadline is armed again."""
         now = self._clock()
-        if self._heard + self._interval > now:
-            self._arm(self._heard + self._interval)
+        if self.heard + self._interval > now:
+            self._arm(self.heard + self._interval)
             return False
         self._pinged = self._timeout > 0
         self._arm(now + (self._timeout or self._interval))

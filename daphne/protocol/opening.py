@@ -41,6 +41,8 @@ class OpeningCore(Core):
 
     __slots__ = ("_data",)
 
+    kind = "new"
+
     def __init__(self, context: ConnectionContext) -> None:
         super().__init__(context)
         self._data = b""

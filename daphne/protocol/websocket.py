@@ -21,24 +21,26 @@ The code in ``websocket.disconnect`` is that of the client's close frame, 1005 w
 none came, it is the code that we sent where the client broke a rule or a limit (1002, 1007, 1008,
 1009: then no answer is waited for), and 1006 otherwise.
 
-Codes that the server itself closes with: 1000 after ``websocket_timeout``; 1009 also for a message
-that the layer finds too large; 1011 when the layer fails, 1012 when the server stops, and 1013 when
-the layer is away, the channel stays full for ``websocket_receive_wait``, or the client does not
-read what is sent to it. A client that does not answer pings is dropped.
+Codes that the server itself closes with: 1000 after ``websocket_timeout``; 1008 also for a client
+that sends more than its ``budget``; 1009 also for a message that the layer finds too large; 1011
+when the layer fails, 1012 when the server stops, and 1013 when the layer is away, the channel stays
+full for ``websocket_receive_wait``, or the client does not read what is sent to it (``outlet``;
+messages to it are dropped instead where ``websocket_slow_consumer`` says so). A client that does
+not answer pings is dropped.
 
 Reading frames is the engine's, the handshake's rules are in ``handshake``, what replies mean is in
 ``replies``.
 """
 
 import logging
-import secrets
 from collections.abc import Mapping, Sequence
 from enum import IntEnum
 from typing import TYPE_CHECKING, Any
 
 from channels.exceptions import ChannelFull, LayerUnavailable, MessageTooLarge
 from channels.spec import websocket_connect
-from daphne.protocol.core import ConnectionContext, Core
+from daphne.protocol.budget import Budget
+from daphne.protocol.core import ConnectionContext
 from daphne.protocol.engine import (
     Binary,
     Closed,
@@ -61,14 +63,13 @@ from daphne.protocol.operations import (
     Abort,
     Close,
     Log,
-    PauseReading,
     Register,
-    ResumeReading,
     Timer,
     Unregister,
     Write,
 )
 from daphne.protocol.replies import Reply, Verdict, read_reply
+from daphne.protocol.socket_connection import SocketConnection
 
 if TYPE_CHECKING:
     from daphne.protocol.deflate import Deflate
@@ -82,10 +83,6 @@ _BACKLOG_LIMIT = 64 * 1024
 
 #: Bytes that a client may send before its handshake is accepted; then it is not read.
 _EARLY_LIMIT = 64 * 1024
-
-#: Random bytes in the local part of a reply channel. The server's part in front of it has 128 bits
-#: that cannot be guessed; these keep a late message from reaching a newer socket.
-_LOCAL_BYTES = 8
 
 #: Codes of failures that an option would prevent.
 _LIMIT_CODES = frozenset({1008, 1009})
@@ -102,57 +99,46 @@ class State(IntEnum):
     ENDED = 3
 
 
-class WebSocketCore(Core):
+class WebSocketCore(SocketConnection):
     """One WebSocket connection."""
 
     __slots__ = (
-        "_blocked",
-        "_client",
+        "_budget",
         "_deflate",
         "_early",
         "_engine",
         "_handshake",
         "_head",
         "_keep_alive",
-        "_local",
         "_opened",
-        "_path",
-        "_paused",
         "_room_timer",
         "_state",
         "_stream",
-        "_unread",
     )
 
     takes_turns = True
 
     def __init__(self, context: ConnectionContext, head: Head) -> None:
         """``head`` is a request whose Upgrade header names websocket and that has no body."""
-        super().__init__(context)
+        super().__init__(context, head)
         #: The request, until the application was asked.
         self._head: Head | None = head
-        self._path = head.path
-        self._client = f"{head.client[0]}:{head.client[1]}" if head.client else None
         self._state = State.CONNECTING
-        self._local = secrets.token_hex(_LOCAL_BYTES)
-        self._stream = MessageStream(self.emit, context.reply_prefix + self._local, head.path)
+        self._stream = MessageStream(self.emit, self._reply_channel, head.path)
         self._handshake: Handshake | None = None
         self._deflate: Deflate | None = None
         self._engine: Engine | None = None
         self._early = b""
         #: Whether the handshake was accepted.
         self._opened = False
-        #: Whether we asked not to be given more of what the client sends.
-        self._paused = False
         options = context.options
         self._keep_alive = KeepAlive(
             self.emit, context.clock, options.ping_interval, options.ping_timeout
         )
         #: Whether the deadline for a full channel is armed.
         self._room_timer = False
-        #: Whether the transport's buffer is full, and what was written since.
-        self._blocked = False
-        self._unread = 0
+        #: Made when the client first sends something; many never do.
+        self._budget: Budget | None = None
 
     # -- the handshake --------------------------------------------------------------------------
 
@@ -171,11 +157,12 @@ class WebSocketCore(Core):
             details = refusal_details(self._client, head.method, path, error.status)
             self.emit(Log("http", "complete", details))
             return
-        self._log("connecting")
+        self._since = self.context.clock()
+        self._log("connecting", headers=head.headers)
         self.emit(Register(self._local))
         self._stream.connect(
             websocket_connect(
-                self.context.reply_prefix + self._local,
+                self._reply_channel,
                 head.path,
                 [list(pair) for pair in head.headers],
                 head.query_string,
@@ -214,7 +201,8 @@ class WebSocketCore(Core):
         self.emit(Timer("connect", None))
         self._arm("lifetime", options.websocket_timeout)
         self._keep_alive.start()
-        self._log("connected")
+        self._log("connected", time_taken=self._passed())
+        self._since = self.context.clock()
         self._send(reply)
         early, self._early = self._early, b""
         if early:
@@ -225,7 +213,7 @@ class WebSocketCore(Core):
         """Refuse a handshake that the application heard of, or was to hear of."""
         self._refuse(status, detail)
         self._finish(1006)
-        self._log("rejected")
+        self._log("rejected", time_taken=self._passed())
 
     def _refuse(
         self, status: int, detail: str, headers: Sequence[tuple[bytes, bytes]] = ()
@@ -262,16 +250,29 @@ class WebSocketCore(Core):
     def connection_lost(self) -> None:
         """The connection is gone; the application hears the frames that came before."""
         if self._state is State.CONNECTING:
-            self._log("rejected")
+            self._log("rejected", time_taken=self._passed())
         if self._state is not State.ENDED:
             self._finish(1006)
         if self._room_timer:  # the shell has dropped it with the connection
             self._arm("room", self.context.options.websocket_receive_wait)
 
     def _read(self, data: bytes) -> None:
-        if self._engine is not None:
-            for event in self._engine.feed(data):
-                self._handle(event)
+        if self._engine is None:
+            return
+        events = self._engine.feed(data)
+        if exceeded := self._spend(events, len(data)):
+            events = [Failure(1008, f"too many messages or bytes (option {exceeded})")]
+        for event in events:
+            self._handle(event)
+
+    def _spend(self, events: list[Event], size: int) -> str:
+        """Take what came from the client's budget; the option that is exceeded, or nothing."""
+        if self._budget is None:
+            self._budget = Budget(self.context.options, self._keep_alive.heard)
+        if self._deflate is not None:  # what the application is to work on is what was inflated
+            contents = (len(event.data) for event in events if isinstance(event, (Text, Binary)))
+            size = max(size, sum(contents))
+        return self._budget.spend(len(events), size, self._keep_alive.heard)
 
     def _handle(self, event: Event) -> None:
         if isinstance(event, (Text, Binary)):
@@ -320,26 +321,16 @@ class WebSocketCore(Core):
             self._close(reply.close)
 
     def _write(self, operation: Write) -> None:
-        self.emit(operation)
-        if self._blocked:
-            self._unread += len(operation.data)
-            if self._unread > self.context.options.websocket_write_limit:
-                _logger.warning("%s does not read; closing its WebSocket", self._client)
-                self._close(1013, "too slow")
-
-    def pause_writing(self) -> None:
-        """The transport's buffer is full: count from here."""
-        self._blocked = True
-        self._unread = 0
-
-    def resume_writing(self) -> None:
-        """The transport's buffer is empty."""
-        self._blocked = False
-
-    def drained(self, count: int) -> None:
-        """Some of what waited has left."""
-        if self._blocked:
-            self._unread = max(0, self._unread - count)
+        if self._outlet.write(operation):
+            return
+        if self.context.options.websocket_slow_consumer == "drop":
+            self._log("dropped")
+        elif self._state is State.OPEN:
+            _logger.warning(
+                "%s does not read; closing its WebSocket (option websocket_write_limit)",
+                self._client,
+            )
+            self._close(1013, "too slow")
 
     # -- the end --------------------------------------------------------------------------------
 
@@ -368,7 +359,7 @@ class WebSocketCore(Core):
             self.emit(Timer(name, None))
         self.emit(Unregister(self._local))
         if self._opened:
-            self._log("disconnected")
+            self._log("disconnected", time_taken=self._passed(), code=code)
         self._stream.end(code)
 
     def shutdown(self) -> None:
@@ -447,22 +438,7 @@ class WebSocketCore(Core):
         elif self._paused and self._stream.backlog == 0:
             self._resume()
 
-    def _pause(self) -> None:
-        if not self._paused:
-            self._paused = True
-            self.emit(PauseReading())
-
-    def _resume(self) -> None:
-        if self._paused:
-            self._paused = False
-            self.emit(ResumeReading())
-
     # -- time -----------------------------------------------------------------------------------
-
-    def _arm(self, name: str, seconds: float | None) -> None:
-        """Arm a deadline; None means that there is none."""
-        if seconds is not None:
-            self.emit(Timer(name, self.context.clock() + seconds))
 
     def timer(self, name: str) -> None:
         """A deadline has passed."""
@@ -495,8 +471,3 @@ class WebSocketCore(Core):
     def _drop(self) -> None:
         self.emit(Abort())
         self._finish(1006)
-
-    # -- reports --------------------------------------------------------------------------------
-
-    def _log(self, action: str) -> None:
-        self.emit(Log("websocket", action, {"path": self._path, "client": self._client}))

@@ -81,6 +81,8 @@ class Http2Core(Multiplexer):
 
     __slots__ = ("_eof", "_greeted", "_last_id", "_leaving", "_received", "_splitter", "_upgraded")
 
+    kind = "http/2"
+
     def __init__(self, context: ConnectionContext, upgraded: Upgraded | None = None) -> None:
         """``upgraded`` is the request that asked for HTTP/2, where it is not spoken from the start.
 

@@ -70,12 +70,23 @@ def test_an_encrypted_connection_has_the_scheme_wss() -> None:
 def test_a_unix_socket_has_no_addresses() -> None:
     driver = Driver(make_head(client=None, server=None))
     assert driver.messages[0][1]["client"] is driver.messages[0][1]["server"] is None
-    assert driver.logged[0] == ("websocket", "connecting", {"path": "/chat/", "client": None})
+    assert driver.logged[0][2]["client"] is None
 
 
 def test_the_action_log_names_path_and_client() -> None:
-    details = {"path": "/chat/", "client": "192.0.2.7:50000"}
-    assert Driver().logged == [("websocket", "connecting", details)]
+    driver = Driver()
+    details = {
+        "path": "/chat/",
+        "client": "192.0.2.7:50000",
+        "reply_channel": driver.messages[0][1]["reply_channel"],
+    }
+    connecting = ("websocket", "connecting", {**details, "headers": make_headers()})
+    assert driver.logged == [connecting]
+    driver.advance(1.5).opened().advance(10).receive(close_frame(4001))
+    assert driver.logged[1:] == [
+        ("websocket", "connected", {**details, "time_taken": 1.5}),
+        ("websocket", "disconnected", {**details, "time_taken": 10.0, "code": 4001}),
+    ]
 
 
 def test_reply_channels_are_never_used_twice() -> None:

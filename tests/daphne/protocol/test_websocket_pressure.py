@@ -1,6 +1,7 @@
 """A WebSocket whose queue is full, whose layer fails, or whose client does not read."""
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -208,8 +209,8 @@ def test_a_layer_that_fails_while_room_is_awaited() -> None:
 LIMIT = 10_000
 
 
-def slow_socket() -> Driver:
-    driver = Driver(websocket_write_limit=LIMIT).opened()
+def slow_socket(**options: Any) -> Driver:
+    driver = Driver(websocket_write_limit=LIMIT, **options).opened()
     driver.core.pause_writing()
     return driver.apply()
 
@@ -258,6 +259,36 @@ def test_pings_of_a_client_that_does_not_read_pongs_are_bounded() -> None:
     assert len(driver.written) < LIMIT + 200
 
 
+def test_slow_consumer_outgoing_buffer_is_bounded_then_messages_are_dropped_by_policy() -> None:
+    """The row "Slow consumer" of the requirements, with the other policy."""
+    driver = slow_socket(websocket_slow_consumer="drop", ping_interval=None)
+    for number in range(100):
+        driver.reply({"text": f"{number:0990}"})
+    assert len(driver.written) < LIMIT + 200 and b"\x88" not in driver.written
+    dropped = [details for _, action, details in driver.logged if action == "dropped"]
+    assert len(dropped) == 90 and dropped[0]["client"] == "192.0.2.7:50000"
+    driver.core.resume_writing()
+    driver.take()
+    driver.reply({"text": "and on"})
+    assert driver.written == server_frame(TEXT, b"and on")
+
+
+def test_a_slow_consumer_whose_messages_are_dropped_can_be_closed_all_the_same() -> None:
+    driver = slow_socket(websocket_slow_consumer="drop")
+    for _ in range(20):
+        driver.reply({"text": "x" * 990})
+    driver.reply({"text": "x" * 990, "close": 4000})
+    assert close_code(driver) == 4000
+
+
+def test_a_slow_consumer_that_never_reads_again_is_dropped_as_its_pings_go_unanswered() -> None:
+    driver = slow_socket(websocket_slow_consumer="drop", ping_interval=20, ping_timeout=30)
+    for _ in range(20):
+        driver.reply({"text": "x" * 990})
+    driver.advance(51)
+    assert driver.aborted and driver.code == 1006
+
+
 def test_others_of_a_group_are_not_slowed() -> None:
     slow, quick = slow_socket(), Driver().opened()
     for _ in range(100):
@@ -265,3 +296,50 @@ def test_others_of_a_group_are_not_slowed() -> None:
         slow.reply({"text": "x" * 100}, shared)
         quick.reply({"text": "x" * 100}, shared)
     assert quick.written == server_frame(TEXT, b"x" * 100) * 100
+
+
+# -- a client that sends too much -----------------------------------------------------------------
+
+
+def test_message_floods_per_socket_receive_rate_is_closed_by_1008(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """The row "Message floods" of the requirements: the rate."""
+    driver = Driver(websocket_message_rate=10).opened()
+    driver.receive(texts(*range(60)))
+    driver.receive(texts(*range(40)))
+    assert driver.written == b"" and len(driver.contents()) == 100
+    driver.receive(texts(1))
+    assert close_code(driver) == 1008 and driver.closed and driver.code == 1008
+    assert len(driver.contents()) == 100
+    assert "websocket_message_rate" in caplog.text and "192.0.2.7:50000" in caplog.text
+
+
+def test_message_floods_per_socket_byte_budget_is_closed_by_1008(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """The row "Message floods" of the requirements: the bytes."""
+    driver = Driver(websocket_byte_rate=1000).opened()
+    for _ in range(9):
+        driver.receive(client_frame(TEXT, b"x" * 1000))
+    assert driver.written == b""
+    driver.receive(client_frame(TEXT, b"x" * 1000))
+    assert close_code(driver) == 1008 and driver.code == 1008
+    assert "websocket_byte_rate" in caplog.text
+
+
+def test_message_floods_of_control_frames_count_too() -> None:
+    driver = Driver(websocket_message_rate=10).opened()
+    driver.receive(client_frame(PING, b"x") * 101)
+    assert close_code(driver) == 1008
+
+
+def test_a_client_that_keeps_to_the_rates_is_never_closed() -> None:
+    driver = Driver(websocket_message_rate=10, websocket_byte_rate=100, ping_interval=None).opened()
+    for _ in range(100):
+        driver.receive(client_frame(TEXT, b"x" * 4) * 10).advance(1)
+    assert driver.written == b"" and len(driver.contents()) == 1000
+
+
+def test_idle_sockets_have_no_budget() -> None:
+    assert Driver().opened().core._budget is None
