@@ -165,6 +165,11 @@ class Connection:
 
     # -- called by the server and the channel layer's dispatch ------------------------------------
 
+    @property
+    def kind(self) -> str:
+        """What is spoken on it, for the counts."""
+        return self._core.kind
+
     def deliver(self, local: str, message: Mapping[str, Any], shared: dict[Any, Any]) -> None:
         """A message came for one of this connection's reply channels."""
         self._feed(self._core.deliver, local, message, shared)

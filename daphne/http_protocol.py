@@ -6,7 +6,8 @@ A connection itself is ``daphne.connection.Connection``.
 import logging
 import resource
 import time
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from twisted.internet.address import IPv4Address, IPv6Address
@@ -48,7 +49,7 @@ class HTTPFactory:
         make_core: Callable[[ConnectionContext], Core],
         reply_prefix: str,
         deadlines: Deadlines,
-        action_logger: Callable[[str, str, dict[str, Any]], object] | None = None,
+        *action_loggers: Callable[[str, str, dict[str, Any]], object],
     ) -> None:
         """``reply_prefix`` is the server's process channel, ``daphne.response.<random>!``."""
         self.options = options
@@ -59,7 +60,7 @@ class HTTPFactory:
         self.dispatch: Dispatch
         self._reactor = reactor
         self._reply_prefix = reply_prefix
-        self._action_logger = action_logger
+        self._action_loggers = action_loggers
         self._trusted = TrustedProxies(options.trusted_proxies)
         self._most = most_connections(options)
         self._connections: set[Connection] = set()
@@ -68,6 +69,11 @@ class HTTPFactory:
         self._waiting: list[Deferred[None]] = []
         #: The end of all connections, once it has begun.
         self._drain: Drain | None = None
+        #: Connections so far, those that were closed at once by the limit that they exceeded, and
+        #: how often all were closed because the layer was lost.
+        self.accepted = 0
+        self.refused: Counter[str] = Counter()
+        self.sheds = 0
 
     def attach(self, dispatch: Dispatch) -> None:
         """Give the factory its way to the channel layer."""
@@ -76,6 +82,10 @@ class HTTPFactory:
     def __len__(self) -> int:
         """Connections that are open."""
         return len(self._connections)
+
+    def kinds(self) -> Mapping[str, int]:
+        """Open connections by what is spoken on them (``Core.kind``)."""
+        return Counter(connection.kind for connection in self._connections)
 
     # -- called by Twisted ------------------------------------------------------------------------
 
@@ -91,7 +101,7 @@ class HTTPFactory:
             reason = (
                 "--max-connections" if self.options.max_connections is not None else "ulimit -n"
             )
-            self._refused(f"{self._most} connections are open ({reason})")
+            self._refused("all", f"{self._most} connections are open ({reason})")
             return None
         limit = self.options.max_connections_per_address
         if limit is None or not isinstance(peer, IPv4Address | IPv6Address):
@@ -100,7 +110,7 @@ class HTTPFactory:
         if self._trusted.trusts(host):
             return Connection(self, None)
         if self._by_address.get(host, 0) >= limit:
-            self._refused(f"{host} has {limit} open (--max-connections-per-address)")
+            self._refused("address", f"{host} has {limit} (--max-connections-per-address)")
             return None
         return Connection(self, host)
 
@@ -108,8 +118,9 @@ class HTTPFactory:
         """What clients of TLS endpoints may choose from (ALPN, RFC 7301), the best first."""
         return [b"h2", b"http/1.1"] if speaks_http2(self.options) else [b"http/1.1"]
 
-    def _refused(self, reason: str) -> None:
+    def _refused(self, limit: str, reason: str) -> None:
         """Log, once a second at most, why a connection was closed at once."""
+        self.refused[limit] += 1
         now = self.seconds()
         if now >= self._refused_logged + 1.0:
             self._refused_logged = now
@@ -134,6 +145,7 @@ class HTTPFactory:
 
     def opened(self, connection: Connection) -> None:
         """Count a connection."""
+        self.accepted += 1
         self._connections.add(connection)
         if connection.address is not None:
             count = self._by_address.get(connection.address, 0)
@@ -157,18 +169,18 @@ class HTTPFactory:
             self._drain.add(connection)
 
     def log_action(self, protocol: str, action: str, details: dict[str, Any]) -> None:
-        """Report to the action logger, whose failures cost a line in the log."""
-        if self._action_logger is None:
-            return
-        try:
-            self._action_logger(protocol, action, details)
-        except Exception:
-            logger.exception("The action logger failed")
+        """Report to the action loggers, whose failures cost a line in the log."""
+        for action_logger in self._action_loggers:
+            try:
+                action_logger(protocol, action, details)
+            except Exception:
+                logger.exception("The action logger failed")
 
     # -- called by the server ---------------------------------------------------------------------
 
     def shed(self, reason: str) -> None:
         """Close every connection but keep listening: their reply channels lead nowhere."""
+        self.sheds += 1
         if self._connections:
             logger.warning("Closing %d connections: %s", len(self._connections), reason)
             Drain(self._reactor, self._connections, 0.0)

@@ -7,18 +7,20 @@ The ``daphne`` command is in ``daphne.cli``; what happens on a connection in
 
 from daphne.reactor import reactor  # isort: skip  (installs the reactor, so it comes first)
 
+import importlib
 import logging
 import signal
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from types import FrameType
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from twisted.internet.defer import Deferred, DeferredList, gatherResults
 from twisted.logger import ILogObserver, STDLibLogObserver, globalLogBeginner
 from twisted.python.failure import Failure
 
 from channels.names import random_part
+from daphne.access import DropLog, SlowRequestLog
 from daphne.deadlines import Deadlines
 from daphne.dispatch import Dispatch
 from daphne.endpoints import (
@@ -29,17 +31,26 @@ from daphne.endpoints import (
 )
 from daphne.exceptions import ListenError
 from daphne.http_protocol import HTTPFactory, most_connections
-from daphne.layers import adapt
+from daphne.layers import ReactorLayer, adapt
+from daphne.meters import MeteredLayer, Meters
+from daphne.observation import Observation
 from daphne.options import Options, in_short
+from daphne.probe import Probe
 from daphne.protocol.core import ConnectionContext, Core
 from daphne.protocol.engine import load_engine
 from daphne.protocol.http1 import Http1Core
 from daphne.protocol.opening import OpeningCore, speaks_http2
+from daphne.udp import UdpServer, describe_udp
 from daphne.workers import Workers
+
+if TYPE_CHECKING:
+    from daphne.admin import Admin
 
 __all__ = ["Server", "build_endpoint_description_strings"]
 
 logger = logging.getLogger("daphne.server")
+
+ActionLogger = Callable[[str, str, dict[str, Any]], object]
 
 #: Seconds after which memberships of a layer that does not say end (ASGI spec, Groups).
 _GROUP_EXPIRY = 86400
@@ -63,7 +74,7 @@ class Server:
         unix_socket: str | None = None,
         file_descriptor: int | None = None,
         signal_handlers: bool = True,
-        action_logger: Callable[[str, str, dict[str, Any]], object] | None = None,
+        action_logger: ActionLogger | None = None,
         http_timeout: float | None = 120,
         websocket_timeout: float | None = None,
         websocket_connect_timeout: float | None = 20,
@@ -94,12 +105,13 @@ class Server:
         ``workers`` are started then, and finish what they run when the server has stopped.
         ``limits`` are further fields of ``daphne.options.Options``.
 
-        Raises ``UserWarning`` where no endpoint is given, ``TypeError`` for an unknown option.
+        Raises ``UserWarning`` where neither an endpoint nor an address for ``udp`` is given,
+        ``TypeError`` for an unknown option.
         """
         self.channel_layer = channel_layer
         self.endpoints = [*(endpoints or ())]
         self.endpoints += _deprecated_endpoints(host, port, unix_socket, file_descriptor)
-        if not self.endpoints:
+        if not self.endpoints and not limits.get("udp"):
             raise UserWarning("No endpoints: this server would not listen on anything.")
         if websocket_timeout is None:
             websocket_timeout = getattr(channel_layer, "group_expiry", None) or _GROUP_EXPIRY
@@ -143,12 +155,45 @@ class Server:
         self._deadlines = Deadlines(reactor)
         if make_core is None:
             make_core = OpeningCore if speaks_http2(self.options) else Http1Core
+        self._meters = Meters() if self.options.admin is not None else None
         self.factory = HTTPFactory(
-            reactor, self.options, make_core, self.send_channel, self._deadlines, action_logger
+            reactor,
+            self.options,
+            make_core,
+            self.send_channel,
+            self._deadlines,
+            *self._action_loggers(action_logger),
         )
-        self._layer = adapt(channel_layer, reactor, force_sync)
-        self._dispatch = Dispatch(reactor, self._layer, self.send_channel, self.factory.shed)
+        self._dispatch = Dispatch(reactor, self._view(), self.send_channel, self.factory.shed)
         self.factory.attach(self._dispatch)
+        self._udp = UdpServer(reactor, self.options, self._view()) if self.options.udp else None
+        self._admin = self._make_admin()
+
+    def _view(self) -> ReactorLayer:
+        """The channel layer as the reactor sees it; what it is used for is counted if need be."""
+        view = adapt(self.channel_layer, reactor, self.options.force_sync)
+        return view if self._meters is None else MeteredLayer(view, self._meters, reactor.seconds)
+
+    def _action_loggers(self, given: ActionLogger | None) -> Iterator[ActionLogger]:
+        if given is not None:
+            yield given
+        if self._meters is not None:
+            yield self._meters
+        if self.options.slow_request is not None:
+            yield SlowRequestLog(self.options.slow_request)
+        if self.options.websocket_slow_consumer == "drop":
+            yield DropLog()
+
+    def _make_admin(self) -> "Admin | None":
+        if self._meters is None or self.options.admin is None:
+            return None
+        # Loaded only here: it takes prometheus_client.
+        admin: type[Admin] = importlib.import_module("daphne.admin").Admin
+        probe = Probe(reactor, self._dispatch, self.send_channel)
+        observation = Observation(
+            reactor, self.channel_layer, self._meters, self.factory, probe, self._udp
+        )
+        return admin(reactor, self.options.admin, observation, self._deadlines)
 
     # -- running ----------------------------------------------------------------------------------
 
@@ -173,12 +218,24 @@ class Server:
 
         Raises ``ListenError`` where one of the endpoints cannot be listened on.
         """
+        try:
+            self._listen()
+        except ListenError as error:
+            self._listening_failed(error)
+        if self._error is not None:
+            raise self._error
+        self._dispatch.start()
+        if self._udp is not None:
+            self._udp.start()
+        DeferredList(self.listeners).addCallback(lambda _: reactor.callLater(0, self._listening))
+
+    def _listen(self) -> None:
+        """Open everything, the admin address first, which tells whether the rest is open."""
+        if self._admin is not None:
+            admin = f"the admin address {self.options.admin}"
+            self._admin.listen().addErrback(self._not_listening, admin)
         for description in self.endpoints:
-            try:
-                listener = endpoint_from(reactor, description).listen(self.factory)
-            except ListenError as error:
-                self._listening_failed(error)
-                break
+            listener = endpoint_from(reactor, description).listen(self.factory)
             self.listeners.append(listener)
             listener.addCallbacks(
                 self._is_bound,
@@ -186,10 +243,9 @@ class Server:
                 callbackArgs=(description,),
                 errbackArgs=(description,),
             )
-        if self._error is not None:
-            raise self._error
-        self._dispatch.start()
-        DeferredList(self.listeners).addCallback(lambda _: reactor.callLater(0, self._listening))
+        if self._udp is not None:
+            for where in self.options.udp:
+                self._udp.listen(where)
 
     def stop(self) -> None:
         """End in order, and ``run`` with it; from any thread, as often as one likes."""
@@ -220,17 +276,29 @@ class Server:
         """The addresses that are bound, as Twisted's address objects, with their real ports."""
         return [port.getHost() for _, port in self._bound]
 
+    @property
+    def udp_addresses(self) -> list[tuple[str, int]]:
+        """Host and port of each UDP socket."""
+        return [] if self._udp is None else self._udp.addresses
+
+    @property
+    def admin_address(self) -> Any:
+        """The admin address that is bound, as Twisted's address object; None if there is none."""
+        return next(iter(self._admin.addresses), None) if self._admin is not None else None
+
     # -- listening --------------------------------------------------------------------------------
 
     def _listening(self) -> None:
         """Say what listens where, in one line."""
         if self._error is not None or self.stopping:
             return
-        where = ", ".join(
-            describe(port.getHost(), description) for description, port in self._bound
-        )
-        limits = _limits(self.options)
-        text = f"Listening on {where}; channel layer {self.channel_layer}; {limits}"
+        where = [describe(port.getHost(), description) for description, port in self._bound]
+        where += [describe_udp(address) for address in self.udp_addresses]
+        if self._admin is not None:
+            where += [f"{describe(address)} (admin)" for address in self._admin.addresses]
+            self._admin.observation.listening = True
+        limits, layer = _limits(self.options), self.channel_layer
+        text = f"Listening on {', '.join(where)}; channel layer {layer}; {limits}"
         if self._workers is not None:
             self._workers.start()
             text += f"; {self._workers}"
@@ -250,6 +318,7 @@ class Server:
         for _, port in self._bound:
             port.stopListening()
         self._bound.clear()
+        self._close_others()
         if self._runs_reactor:
             self._stop()
 
@@ -266,6 +335,10 @@ class Server:
         done: Deferred[None] = Deferred()
         self._shutting_down = done
         self.stopping = True
+        if self._admin is not None:
+            self._admin.observation.draining = True
+        if self._udp is not None:
+            self._udp.drain()
         closed = [port.stopListening() for _, port in self._bound]
         closed.append(self.factory.emptied())
         timeout = reactor.callLater(self._longest_end(), self._abort_rest)
@@ -298,6 +371,7 @@ class Server:
 
     def _finished(self, _: object, done: "Deferred[None]") -> None:
         """Nothing more is sent or received here: let the workers finish, if there are any."""
+        self._close_others()
         self._dispatch.stop()
         self._deadlines.stop()
         if self._workers is None:
@@ -314,6 +388,13 @@ class Server:
             self.cut_short = True
             logger.warning("Consumers that did not finish are cut off")
         done.callback(None)
+
+    def _close_others(self) -> None:
+        """Close what has no connections that anybody waits for."""
+        if self._udp is not None:
+            self._udp.stop()
+        if self._admin is not None:
+            self._admin.stop()
 
     def _install_signal_handlers(self) -> None:
         """Take SIGTERM and SIGINT from Twisted, so that a second one ends the waiting."""
