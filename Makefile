@@ -77,7 +77,7 @@ test-matrix: servers $(VENV)/.tests-installed ## Test other Pythons and Djangos 
 	.ci/test-redis $(PYTEST_ARGS)
 
 # The targets that are fuzzed, and seconds for each: make fuzz FUZZ=http1 FUZZ_SECONDS=60
-FUZZ ?= http1 frames frames-fallback codec resp
+FUZZ ?= http1 http2 frames frames-fallback codec resp
 FUZZ_SECONDS ?= 600
 
 $(VENV)/.fuzz-installed: $(VENV)/.tests-installed tests/fuzz/requirements.txt

@@ -70,9 +70,10 @@ def _keep(target: str, folder: Path, folders: list[Path]) -> int:
     for path in chosen.iterdir():
         path.unlink()
     status = _fuzz(target, folder, ["-merge=1", chosen, *folders])
-    if status == 0:
-        print(f"{target}: {corpus.save(target, _files([chosen]))} inputs are kept")
-    return status
+    kept = _files([chosen])
+    if status == 0 and kept:
+        print(f"{target}: {corpus.save(target, kept)} inputs are kept")
+    return status or not kept
 
 
 def _files(folders: Iterable[Path]) -> list[bytes]:

@@ -19,7 +19,9 @@ def main() -> None:
     logging.disable(logging.CRITICAL)
     with atheris.instrument_imports(include=_WATCHED):
         target = load_target(sys.argv[1])
-    atheris.Setup([sys.argv[0], *sys.argv[2:]], target.check)
+    # libFuzzer starts its own command again to choose among inputs, as a line for a shell.
+    command = f"{sys.executable} -m tests.fuzz.engine {sys.argv[1]}"
+    atheris.Setup([command, *sys.argv[2:]], target.check)
     atheris.Fuzz()
 
 

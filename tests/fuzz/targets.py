@@ -10,6 +10,7 @@ __all__ = ["TARGETS", "Target", "load_target"]
 #: that it is about.
 TARGETS = {
     "http1": ("tests.fuzz.http1", "check", "daphne/protocol/*"),
+    "http2": ("tests.fuzz.http2", "check", "daphne/protocol/http2/*"),
     "frames": ("tests.fuzz.frames", "check", "daphne/protocol/engine*"),
     "frames-fallback": ("tests.fuzz.frames", "check_fallback", "daphne/protocol/engine*"),
     "codec": ("tests.fuzz.codec", "check", "_speedups/codec*"),

@@ -11,7 +11,7 @@ from typing import Any
 
 from channels.spec import http_response
 from daphne.options import Options
-from daphne.protocol.operations import Upgrade
+from daphne.protocol.operations import NewChannel, Upgrade
 from tests.daphne.protocol.driving import PREFIX, Driver
 
 __all__ = ["Conversation", "Outcome", "Seen", "outcome_of"]
@@ -51,14 +51,20 @@ class Outcome:
 class Conversation(Driver):
     """A driver that answers every request by 200, accepts every socket, and follows upgrades."""
 
-    def __init__(self, options: Options | None = None, **changes: Any) -> None:
-        super().__init__(options, **changes)
+    def __init__(self, options: Options | None = None, *args: Any, **changes: Any) -> None:
+        self._channels = 0
+        super().__init__(options, *args, **changes)
         self.answer = lambda message: [
             dict(http_response(200, [(b"Content-Length", b"2")], b"ok"))  # type: ignore[list-item]
         ]
 
     def apply(self, operation: Any) -> None:
         """Carry out one operation, an upgrade as the shell does."""
+        if isinstance(operation, NewChannel):
+            self._channels += 1
+            name = f"{operation.pattern}x{self._channels}"
+            self.core.channel_made(operation.key, name)
+            return
         if not isinstance(operation, Upgrade):
             super().apply(operation)
             return
@@ -79,7 +85,8 @@ class Conversation(Driver):
         elif channel == "http.request" and "body_channel" not in message:
             self._answer(message)
         elif channel.startswith("http.request.body") and _is_end(message):
-            self._answer(self.requests[-1])
+            requests = [one for one in self.requests if one.get("body_channel") == channel]
+            self._answer(requests[0])
 
     def _answer(self, request: dict[str, Any]) -> None:
         for reply in self.answer(request) if self.answer is not None else ():
@@ -91,12 +98,14 @@ class Conversation(Driver):
     def seen(self) -> list[Seen]:
         """The requests, each with the whole body that came for it."""
         found: list[Seen] = []
+        channels = [message.get("body_channel") for message in self.requests]
         for channel, message in self.sends:
             if channel == "http.request":
                 found.append(_seen(message))
             elif channel.startswith("http.request.body"):
-                body = found[-1].body + message.get("content", b"")
-                found[-1] = replace(found[-1], body=body, whole=_is_end(message))
+                one = found[channels.index(channel)]
+                body = one.body + message.get("content", b"")
+                found[channels.index(channel)] = replace(one, body=body, whole=_is_end(message))
         return found
 
     def outcome(self) -> Outcome:
