@@ -35,11 +35,10 @@ __all__ = [
 #: Module of each engine that can be had here; each has a function ``make_engine(limits)``. The
 #: first is used.
 ENGINES = {
-    "compiled": "daphne.protocol.engine_compiled",
-    "autobahn": "daphne.protocol.engine_autobahn",
+    name: f"daphne.protocol.engine_{name}"
+    for name in ("compiled", "autobahn")
+    if name != "compiled" or _speedups.is_available("wsframe")
 }
-if not _speedups.is_available("wsframe"):
-    del ENGINES["compiled"]
 
 
 @dataclass(frozen=True, slots=True)

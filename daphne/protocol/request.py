@@ -144,7 +144,7 @@ def _parse_fields(data: bytes) -> _Fields:
         pass  # It stops after the head, which is all that it was given.
     except httptools.HttpParserError as error:
         raise RequestRefused(400, "The head of the request is malformed.") from error
-    if not fields.complete:
+    if not fields.complete:  # pragma: no cover  (llhttp ends a head, or refuses it)
         raise RequestRefused(400, "The head of the request is malformed.")
     return fields
 

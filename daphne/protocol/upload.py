@@ -91,11 +91,6 @@ class Upload:
         return len(self._pending) >= self._chunk_size
 
     @property
-    def is_done(self) -> bool:
-        """Whether the layer has taken everything."""
-        return self._state is State.DONE
-
-    @property
     def wants_body(self) -> bool:
         """Whether the body is needed now: not before the layer has taken a request without it."""
         return self._state in (State.COLLECTING, State.READY)
