@@ -17,18 +17,14 @@ from channels.exceptions import ChannelFull
 from channels.spec import HTTP_REQUEST, WEBSOCKET_CONNECT, http_response, websocket_reply
 from daphne.deadlines import Deadlines
 from daphne.dispatch import Dispatch, Receiver, Requester
-from daphne.endpoints import (
-    build_endpoint_description_strings,
-    endpoint_from,
-    host_and_port,
-)
+from daphne.endpoints import admin_endpoint, endpoint_from
 from daphne.exposition import Exposition
 from daphne.http_protocol import HTTPFactory
 from daphne.observation import Observation
 from daphne.options import Options
 from daphne.protocol.http1 import Http1Core
 
-__all__ = ["Admin", "admin_endpoint"]
+__all__ = ["Admin"]
 
 logger = logging.getLogger("daphne.admin")
 
@@ -41,17 +37,6 @@ _PREFIX = "daphne.admin!"
 _TEXT = "text/plain; charset=utf-8"
 
 Page = Callable[[Mapping[str, Any]], "Deferred[Any]"]
-
-
-def admin_endpoint(where: str) -> str:
-    """The endpoint string of ``host:port``, or of what is one already (``unix:...``).
-
-    Raises ``ListenError``.
-    """
-    if where.partition(":")[0] in ("unix", "fd", "tcp", "ssl"):
-        return where
-    host, port = host_and_port(where)
-    return build_endpoint_description_strings(host, port)[0]
 
 
 class Admin:

@@ -7,15 +7,22 @@ socket. A child gets the descriptors, and listens by the strings of ``Listener.i
 import os
 import socket
 import stat
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from twisted.internet.error import CannotListenError
 
-from daphne.endpoints import endpoint_from, listen_error, listening_family, parse_inherited
+from daphne.endpoints import (
+    endpoint_from,
+    host_and_port,
+    listen_error,
+    listening_family,
+    parse_inherited,
+)
 from daphne.exceptions import ListenError
 
-__all__ = ["Listener", "bind"]
+__all__ = ["Listener", "Sockets", "bind", "bind_udp"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +50,34 @@ class Listener:
             os.unlink(self.path)
 
 
+@dataclass(frozen=True, slots=True)
+class Sockets:
+    """All sockets of a parent: those of every child, and one of each child for itself."""
+
+    endpoints: Sequence[Listener]
+    udp: Sequence[Listener] = ()
+    #: The admin addresses of the children, by their number; or none.
+    admin: Sequence[Listener] = ()
+
+    def inherited(self, number: int) -> dict[str, Any]:
+        """What the child of that number is told, by the options that it takes the place of."""
+        told: dict[str, Any] = {
+            "endpoints": [listener.inherited() for listener in self.endpoints],
+            "udp": [listener.inherited() for listener in self.udp],
+        }
+        return told | ({"admin": self.admin[number].inherited()} if self.admin else {})
+
+    def numbers(self, number: int) -> list[int]:
+        """The descriptors that the child inherits."""
+        own = self.admin[number : number + 1]
+        return [listener.socket.fileno() for listener in (*self.endpoints, *self.udp, *own)]
+
+    def close(self) -> None:
+        """Listen no more."""
+        for listener in (*self.endpoints, *self.udp, *self.admin):
+            listener.close()
+
+
 def bind(description: str) -> Listener:
     """Bind what an endpoint string says. Raises ``ListenError``."""
     if description.startswith("fd:"):
@@ -58,6 +93,18 @@ def bind(description: str) -> Listener:
         raise ListenError(f"{description!r} cannot be shared by several processes")
     path = binder.path
     return Listener(description, binder.bound, path, _identity(path) if path else None)
+
+
+def bind_udp(where: str) -> Listener:
+    """Bind ``host:port`` for datagrams. Raises ``ListenError``."""
+    host, port = host_and_port(where)
+    bound = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_DGRAM)
+    try:
+        bound.bind((host, port))
+    except OSError as error:
+        bound.close()
+        raise listen_error(f"udp {where}", error) from error
+    return Listener("fd:", bound)
 
 
 def _identity(path: str) -> tuple[int, int] | None:

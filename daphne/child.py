@@ -72,7 +72,7 @@ def main() -> int:
     command = CommandLineInterface()
     return command.run_child(
         sys.argv[2:],
-        handed_over["endpoints"],
+        handed_over,
         lambda server, text: open_line(number, server, text),
     )
 

@@ -9,20 +9,21 @@ import importlib
 import logging
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, NoReturn, TextIO
 
 from channels.distributions import find_conflicts
 from daphne.access import AccessLogGenerator
 from daphne.activation import passed_endpoints
-from daphne.binding import bind
+from daphne.binding import Sockets, bind, bind_udp
 from daphne.configuration import (
     Configuration,
     ConfigurationError,
     build_parser,
     read_configuration,
 )
-from daphne.endpoints import build_endpoint_description_strings
+from daphne.endpoints import admin_endpoint, build_endpoint_description_strings
 from daphne.exceptions import DaphneError, StartError
 from daphne.exit_codes import ExitCode
 from daphne.loading import load_layer
@@ -68,17 +69,24 @@ class CommandLineInterface:
             self._refuse_mixture()
             endpoints = _endpoints(configuration)
             if configuration["processes"]:
-                listeners = [bind(description) for description in endpoints]
-                return Processes(configuration["processes"], args, listeners).run()
+                sockets = _bind_all(configuration, endpoints)
+                return Processes(configuration["processes"], args, sockets).run()
             return self._serve(configuration, endpoints, _log_start)
         except DaphneError as error:
             return _not_started(error)
 
-    def run_child(self, args: Sequence[str], endpoints: Sequence[str], announce: Announce) -> int:
-        """The same for a process of several, which listens on ``endpoints``."""
+    def run_child(
+        self, args: Sequence[str], inherited: Mapping[str, Any], announce: Announce
+    ) -> int:
+        """The same for a process of several, which listens on sockets of its parent.
+
+        ``inherited`` is what ``daphne.binding.Sockets`` hands over.
+        """
         configuration = self._configure(args)
+        own = {name: inherited[name] for name in ("udp", "admin") if name in inherited}
+        configuration = replace(configuration, values={**configuration.values, **own})
         try:
-            return self._serve(configuration, endpoints, announce)
+            return self._serve(configuration, inherited["endpoints"], announce)
         except DaphneError as error:
             return _not_started(error)
 
@@ -191,6 +199,17 @@ def _endpoints(configuration: Configuration) -> list[str]:
         host, port, unix_socket, descriptor, configuration["unix_socket_mode"]
     )
     return sorted(strings + built)
+
+
+def _bind_all(configuration: Configuration, endpoints: Sequence[str]) -> Sockets:
+    """The sockets that a parent holds for its children."""
+    where, count = configuration["admin"], configuration["processes"]
+    admin = [] if where is None else [admin_endpoint(where, number) for number in range(count)]
+    return Sockets(
+        [bind(description) for description in endpoints],
+        [bind_udp(address) for address in configuration["udp"]],
+        [bind(description) for description in admin],
+    )
 
 
 def _action_logger(configuration: Configuration) -> AccessLogGenerator | None:

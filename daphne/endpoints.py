@@ -24,6 +24,7 @@ from zope.interface import implementer
 from daphne.exceptions import ListenError
 
 __all__ = [
+    "admin_endpoint",
     "build_endpoint_description_strings",
     "describe",
     "endpoint_from",
@@ -73,6 +74,24 @@ def host_and_port(text: str) -> tuple[str, int]:
     if not (colon and digits and int(port) < 65536) or (":" in host and not bare):
         raise ListenError(f"{text!r} is no address; write host:port, or [host]:port for IPv6")
     return host[1:-1] if bare else host, int(port)
+
+
+def admin_endpoint(where: str, number: int = 0) -> str:
+    """The endpoint string of ``host:port``, or of what is one already (``unix:...``).
+
+    ``number`` is that of a process of several: it is added to the port, or to a path after a dot.
+    Raises ``ListenError``.
+    """
+    kind = where.partition(":")[0]
+    if kind in ("fd", "ssl", "systemd", "tcp", "unix"):
+        if number and kind != "unix":
+            raise ListenError(
+                f"{where!r} is one address; several processes take host:port or unix:PATH, from "
+                "which each of them has its own"
+            )
+        return f"{where}.{number}" if number else where
+    host, port = host_and_port(where)
+    return build_endpoint_description_strings(host, port + number if port else 0)[0]
 
 
 def endpoint_from(reactor: Any, description: str) -> Any:

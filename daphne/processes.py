@@ -28,7 +28,7 @@ from contextlib import contextmanager
 from types import FrameType
 
 from channels.outage import Backoff
-from daphne.binding import Listener
+from daphne.binding import Sockets
 from daphne.exit_codes import ExitCode
 
 __all__ = ["ABORT", "STOP", "Processes"]
@@ -53,7 +53,9 @@ _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD)
 class _Child:
     """A child as its parent sees it."""
 
-    def __init__(self, popen: "subprocess.Popen[bytes]", line: socket.socket) -> None:
+    def __init__(self, number: int, popen: "subprocess.Popen[bytes]", line: socket.socket) -> None:
+        #: Its number among those of its generation.
+        self.number = number
         self.popen = popen
         self.line = line
         self.started = time.monotonic()
@@ -87,11 +89,11 @@ class _Child:
 class Processes:
     """The children of one command."""
 
-    def __init__(self, count: int, args: Sequence[str], listeners: Sequence[Listener]) -> None:
+    def __init__(self, count: int, args: Sequence[str], sockets: Sockets) -> None:
         """``args`` are the command's; the children read all options again."""
         self._count = count
         self._args = [*args]
-        self._listeners = listeners
+        self._sockets = sockets
         self._selector = selectors.DefaultSelector()
         self._serving: list[_Child] = []
         #: The next generation, until all of it listens.
@@ -111,7 +113,7 @@ class Processes:
     def run(self) -> int:
         """Serve until told to stop; the exit code."""
         with self._signals():
-            self._serving = [self._start() for _ in range(self._count)]
+            self._serving = [self._start(number) for number in range(self._count)]
             while self._serving or self._coming or self._leaving or self._restarts:
                 self._turn()
         return self._code
@@ -133,7 +135,8 @@ class Processes:
         now = time.monotonic()
         for due in [due for due in self._restarts if due <= now]:
             self._restarts.remove(due)
-            self._serving.append(self._start())
+            taken = {child.number for child in self._serving}
+            self._serving.append(self._start(min(set(range(self._count)) - taken)))
         if now >= self._coming_until:
             self._give_up_coming(f"they did not listen within {_START_TIMEOUT:.0f} s")
         if now >= self._kill_at:
@@ -184,8 +187,7 @@ class Processes:
         self._again = False
         self._coming_until = float("inf")
         self._restarts.clear()
-        for listener in self._listeners:
-            listener.close()
+        self._sockets.close()
         self._tell_all(STOP)
 
     def _tell_all(self, word: bytes) -> None:
@@ -194,22 +196,18 @@ class Processes:
 
     # -- children ---------------------------------------------------------------------------------
 
-    def _start(self) -> _Child:
+    def _start(self, number: int) -> _Child:
         ours, theirs = socket.socketpair()
         ours.setblocking(False)
-        numbers = [listener.socket.fileno() for listener in self._listeners]
-        handed_over = {
-            "line": theirs.fileno(),
-            "endpoints": [listener.inherited() for listener in self._listeners],
-        }
+        handed_over = {"line": theirs.fileno(), **self._sockets.inherited(number)}
         popen = subprocess.Popen(
             [sys.executable, "-m", "daphne.child", json.dumps(handed_over), *self._args],
             stdin=subprocess.DEVNULL,
-            pass_fds=[theirs.fileno(), *numbers],
+            pass_fds=[theirs.fileno(), *self._sockets.numbers(number)],
             process_group=0,  # a Ctrl-C of the terminal is for the parent, which passes it on
         )
         theirs.close()
-        child = _Child(popen, ours)
+        child = _Child(number, popen, ours)
         self._selector.register(ours, selectors.EVENT_READ, lambda: self._heard(child))
         return child
 
@@ -286,7 +284,7 @@ class Processes:
             return
         self._again = False
         logger.info("SIGHUP: starting %d new process(es)", self._count)
-        self._coming = [self._start() for _ in range(self._count)]
+        self._coming = [self._start(number) for number in range(self._count)]
         self._coming_until = time.monotonic() + _START_TIMEOUT
 
     def _take_over(self) -> None:

@@ -7,6 +7,8 @@ that the layer does not take is dropped and counted, as networks do; what client
 """
 
 import logging
+import os
+import socket
 from collections.abc import Mapping
 from typing import Any, cast
 
@@ -19,7 +21,7 @@ from channels.names import random_part
 from channels.outage import FailureLog
 from channels.spec import UDP_RECEIVE
 from daphne.dispatch import Dispatch
-from daphne.endpoints import host_and_port, listen_error
+from daphne.endpoints import host_and_port, listen_error, parse_inherited
 from daphne.layers import ReactorLayer
 from daphne.options import Options
 from daphne.protocol.datagrams import Client, Datagrams
@@ -113,15 +115,27 @@ class UdpServer:
         self._dispatch.start()
 
     def listen(self, where: str) -> None:
-        """Open a socket on ``host:port``; raises ``ListenError``."""
-        host, number = host_and_port(where)
+        """Open a socket on ``host:port``, or take over ``fd:fileno=N``; raises ``ListenError``."""
         try:
-            port: Any = _make_socket(number, _Protocol(self), host, _BUFFER, self._reactor)
+            port = self._inherited(where) if where.startswith("fd:") else self._made(where)
             port.startListening()
-        except (CannotListenError, InvalidAddressError) as error:
+        except (CannotListenError, InvalidAddressError, OSError) as error:
             raise listen_error(f"udp {where}", error) from error
         port.bound = port.socket.getsockname()[:2]
         self._ports.append(port)
+
+    def _made(self, where: str) -> Any:
+        host, number = host_and_port(where)
+        return _make_socket(number, _Protocol(self), host, _BUFFER, self._reactor)
+
+    def _inherited(self, where: str) -> Any:
+        """A port on a socket that a parent process has bound, by a descriptor of its own."""
+        number, _ = parse_inherited(where)
+        os.set_blocking(number, False)
+        with socket.socket(fileno=number) as given:
+            return _make_socket._fromListeningDescriptor(
+                self._reactor, number, given.family, _Protocol(self), _BUFFER
+            )
 
     def drain(self) -> None:
         """Take no more datagrams; replies still leave."""

@@ -34,6 +34,8 @@ TABLES = {
         "Empty messages",
         "Sub-protocols",
         "Cross-site hijacking",
+        "Slow consumer",
+        "Message floods",
         "Control frames",
     ],
     "Channel layers": [

@@ -13,7 +13,7 @@ from websockets.sync.client import connect
 
 from channels.exceptions import LayerUnavailable
 from channels.layers.inmemory import ChannelLayer
-from daphne.admin import admin_endpoint
+from daphne.endpoints import admin_endpoint
 from daphne.exceptions import ListenError
 from daphne.observation import Observation
 from daphne.server import Server
@@ -337,6 +337,25 @@ def test_the_admin_address_is_never_counted_by_connection_limits(watch):
 )
 def test_where_it_may_be(where, endpoint):
     assert admin_endpoint(where) == endpoint
+
+
+@pytest.mark.parametrize(
+    ("where", "number", "endpoint"),
+    [
+        ("127.0.0.1:9100", 2, "tcp:port=9102:interface=127.0.0.1"),
+        ("127.0.0.1:0", 2, "tcp:port=0:interface=127.0.0.1"),
+        ("unix:/run/admin", 2, "unix:/run/admin.2"),
+        ("unix:/run/admin", 0, "unix:/run/admin"),
+        ("fd:fileno=5", 0, "fd:fileno=5"),
+    ],
+)
+def test_each_process_of_several_has_its_own(where, number, endpoint):
+    assert admin_endpoint(where, number) == endpoint
+
+
+def test_one_socket_is_not_enough_for_several_processes():
+    with pytest.raises(ListenError, match="'fd:fileno=5' is one address"):
+        admin_endpoint("fd:fileno=5", 1)
 
 
 @pytest.mark.parametrize("where", ["9100", "localhost", "127.0.0.1:http", "::1:9100"])

@@ -17,6 +17,7 @@ from daphne.exit_codes import ExitCode
 from tests.daphne.certificates import client_context, write_certificate
 from tests.daphne.clients import HttpClient
 from tests.daphne.commands import Command, Hammer, get, write_project
+from tests.servers.ports import free_port
 from tests.waiting import wait_until
 
 LAYER = "project:channel_layer"
@@ -209,3 +210,48 @@ def alive(pid: int) -> bool:
     except ProcessLookupError:
         return False
     return True
+
+
+ANSWERS_DATAGRAMS = """
+        elif channel == "udp.receive":
+            channel_layer.send(message["reply_channel"], {"data": str(os.getpid()).encode()})
+        elif channel:
+            print"""
+
+
+def consecutive_ports(count: int) -> int:
+    """The first of several free ports in a row."""
+    while True:
+        first = free_port()
+        with ExitStack() as stack:
+            try:
+                for number in range(1, count):
+                    probe = stack.enter_context(socket.socket())
+                    probe.bind(("127.0.0.1", first + number))
+            except OSError:
+                continue
+            return first
+
+
+def test_each_process_has_an_admin_address_and_all_of_them_share_udp(start, tmp_path):
+    write_project(tmp_path, "\n        elif channel:\n            print", ANSWERS_DATAGRAMS)
+    text = (tmp_path / "project.py").read_text()
+    (tmp_path / "project.py").write_text(
+        text.replace("CHANNELS = [", 'CHANNELS = ["udp.receive", ')
+    )
+    admin = consecutive_ports(2)
+    command = start(
+        *("-p", "0", "--processes", "2", "--drain", "0", "--udp", "127.0.0.1:0"),
+        *("--admin", f"127.0.0.1:{admin}"),
+    )
+    port = int(re.findall(r"udp://127\.0\.0\.1:(\d+)", command.listening())[0])
+    assert f"http://127.0.0.1:{admin} (admin)" in command.listening()
+    with socket.socket(type=socket.SOCK_DGRAM) as client:
+        client.settimeout(20)
+        client.connect(("127.0.0.1", port))
+        for _ in range(2):
+            for number in (0, 1):
+                assert get(("127.0.0.1", admin + number), "/readyz").status == 200
+            client.send(b"who?")
+            assert int(client.recv(100)) in command.children()
+            replace(command)

@@ -9,7 +9,7 @@ from typing import Any
 from websockets.sync.client import ClientConnection, connect
 
 from channels.asgi import import_backend
-from tests.daphne.clients import HttpClient
+from tests.daphne.clients import HttpClient, Response
 from tests.deployment.matrix import Pair
 from tests.management.project import Process, Project
 
@@ -96,6 +96,9 @@ def echo(message):
     reply = {key: message[key] for key in ("text", "bytes") if message.get(key) is not None}
     message.reply_channel.send(reply)
 
+def shout(message):
+    message.reply_channel.send({"data": message["data"].upper()})
+
 def record(message):
     write("recorded", f"{message['number']}")
 
@@ -129,6 +132,7 @@ channel_routing = [
     route("websocket.disconnect", bye, path=ORDERED),
     route("websocket.connect", accept),
     route("websocket.receive", echo),
+    route("udp.receive", shout),
     route("record", record),
     route("hold", hold),
     route("mirror", mirror),
@@ -143,12 +147,30 @@ class Daphne:
         self.process = process
         listening = process.wait_for(r"Listening on \S*?127\.0\.0\.1:(\d+)")
         self.port = int(listening[1])
+        self.udp_port = int(process.wait_for(r"udp://127\.0\.0\.1:(\d+)")[1])
+        self._admin_port = int(process.wait_for(r"127\.0\.0\.1:(\d+) \(admin\)")[1])
         self._clients: list[HttpClient] = []
 
     def client(self) -> HttpClient:
         """A connection, to be closed by ``close``."""
         self._clients.append(HttpClient(("127.0.0.1", self.port)))
         return self._clients[-1]
+
+    def admin(self, path: str) -> Response:
+        """A page of its admin address."""
+        client = HttpClient(("127.0.0.1", self._admin_port))
+        try:
+            return client.get(path)
+        finally:
+            client.close()
+
+    def metric(self, name: str) -> float:
+        """The value of a metric, with its labels if it has any, as ``/metrics`` writes it."""
+        page = self.admin("/metrics").body.decode()
+        return next(
+            (float(line.split()[-1]) for line in page.splitlines() if line.startswith(name + " ")),
+            0.0,
+        )
 
     def websocket(self, path: str = "/") -> ClientConnection:
         """An open WebSocket."""
@@ -188,8 +210,10 @@ class Site:
         return self._layers[-1]
 
     def _run_daphne(self) -> Process:
+        more = ("--udp", "127.0.0.1:0", "--admin", "127.0.0.1:0")
         return self.project.run(
-            *("-m", "daphne", "-p", "0", "asgi:channel_layer"), interpreter=self.pythons.daphne
+            *("-m", "daphne", "-p", "0", *more, "asgi:channel_layer"),
+            interpreter=self.pythons.daphne,
         )
 
     def start_daphne(self) -> Daphne:

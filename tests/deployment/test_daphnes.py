@@ -1,6 +1,7 @@
 """Daphnes that die: their sockets are gone, and nobody else's."""
 
 import signal
+import socket
 from contextlib import ExitStack
 
 import pytest
@@ -49,3 +50,30 @@ def test_a_daphne_told_to_stop_ends_in_order_and_its_sockets_leave(site):
         assert websocket.close_code == 1012  # service restart: clients come back
     assert daphne.process.wait() == 0, daphne.process.output()
     wait_until(lambda: site.layer.group_channels("room-e") == [])
+
+
+def test_datagrams_are_answered_by_the_server_that_they_went_to(site):
+    """By a consumer of Django's, and each client by its own server only."""
+    with ExitStack() as stack:
+        clients = []
+        for daphne in site.daphnes * 3:
+            client = stack.enter_context(socket.socket(type=socket.SOCK_DGRAM))
+            client.settimeout(20)
+            client.connect(("127.0.0.1", daphne.udp_port))  # hears this address only
+            clients.append(client)
+        for turn in range(10):
+            for number, client in enumerate(clients):
+                client.send(f"{turn} from {number}".encode())
+            for number, client in enumerate(clients):
+                assert client.recv(100) == f"{turn} FROM {number}".encode()
+
+
+def test_who_watches_a_server_sees_what_it_does(site):
+    daphne = site.daphnes[0]
+    requests = daphne.metric('daphne_requests_total{status="200"}')
+    assert daphne.client().get("/hello/").status == 200
+    assert daphne.admin("/readyz").status == 200
+    assert daphne.metric('daphne_requests_total{status="200"}') == requests + 1
+    assert daphne.metric("daphne_layer_up") == 1
+    assert daphne.metric("daphne_layer_round_trip_seconds_count") > 0
+    assert daphne.metric('daphne_layer_messages_total{channel="http.request"}') > 0

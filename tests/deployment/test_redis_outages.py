@@ -52,15 +52,24 @@ def test_a_server_that_ends_and_comes_back(
     site: Site, server: RedisServer, number: signal.Signals
 ) -> None:
     daphne = site.daphnes[0]
+    losses = daphne.metric("daphne_layer_losses_total")
+    assert daphne.admin("/readyz").status == 200
     with daphne.websocket() as socket:
         assert echoes(socket)
         before = lines(site)
         server.stop(number)
         assert status(daphne) == 503
+        wait_until(lambda: daphne.admin("/readyz").status == 503, PATIENCE)
+        assert daphne.admin("/healthz").status == 200
+        assert daphne.metric("daphne_layer_up") == 0
         assert is_shed(socket)
+    assert daphne.metric("daphne_layer_losses_total") > losses
+    assert daphne.metric('daphne_layer_failures_total{operation="receive"}') > 0
     written = lines(site) - before
     server.start()
     wait_until(lambda: serves(daphne), PATIENCE)
+    wait_until(lambda: daphne.admin("/readyz").status == 200, PATIENCE)
+    assert daphne.metric("daphne_layer_up") == 1
     assert 0 < written < 400, site.outputs()
 
 

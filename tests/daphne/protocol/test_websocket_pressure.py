@@ -215,7 +215,8 @@ def slow_socket(**options: Any) -> Driver:
     return driver.apply()
 
 
-def test_a_client_that_does_not_read_is_closed_with_1013() -> None:
+def test_slow_consumer_outgoing_buffer_is_bounded_then_closed_with_1013() -> None:
+    """The row "Slow consumer" of the requirements, as it is by default."""
     driver = slow_socket()
     for _ in range(10):
         driver.reply({"text": "x" * 990})
