@@ -10,15 +10,11 @@ from typing import Any
 import pytest
 
 from tests.deployment.layers import LAYERS, SharedLayer
-from tests.deployment.matrix import PAIRS, Pair
+from tests.deployment.matrix import OWN, PAIRS, Pair
 from tests.deployment.site import Site
 from tests.layers.ipc.segments import remove
 from tests.layers.rabbitmq.brokers import broker
-from tests.management.project import Interpreter
 from tests.servers.redis import RedisServer
-
-#: The tests' own Python, on which daphne and workers run where nothing else is asked for.
-OWN = Pair("own", Interpreter(), Interpreter())
 
 
 @pytest.fixture(scope="session")

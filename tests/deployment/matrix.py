@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from tests.management.project import Interpreter
 
-__all__ = ["PAIRS", "Pair"]
+__all__ = ["OWN", "PAIRS", "Pair"]
 
 #: What the processes of wheels get: nothing of the repository.
 _INSTALLED = {"PYTHONPATH": "", "CHANNELS_PURE_PYTHON": ""}
@@ -26,6 +26,10 @@ class Pair:
     name: str
     daphne: Interpreter
     worker: Interpreter
+
+
+#: The tests' own Python, on which daphne and workers run where nothing else is asked for.
+OWN = Pair("own", Interpreter(), Interpreter())
 
 
 def _pair(daphne: tuple[str, Interpreter], worker: tuple[str, Interpreter]) -> Pair:
