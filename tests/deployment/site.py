@@ -32,7 +32,7 @@ channel_layer = get_channel_layer()
 """
 
 URLS = """
-import hashlib, sys
+import hashlib, sys, time
 import channels
 from channels import Channel
 from channels._speedups import COMPILED
@@ -45,11 +45,12 @@ def hello(request):
 def stream(request):
     return StreamingHttpResponse(bytes([number]) * 30_000 for number in range(40))
 
-def upload(request):
+def upload(request, pause=0):
     digest, size = hashlib.sha256(), 0
     while data := request.read(100_000):
         digest.update(data)
         size += len(data)
+        time.sleep(pause)
     return JsonResponse({"size": size, "sha256": digest.hexdigest()})
 
 def python(request):
@@ -63,6 +64,7 @@ urlpatterns = [
     path("hello/", hello),
     path("stream/", stream),
     path("upload/", upload),
+    path("slow-upload/", upload, {"pause": 0.001}),
     path("python/", python),
     path("record/<int:number>/", record),
 ]
@@ -209,16 +211,16 @@ class Site:
         self._layers.append(backend(**{**self._layer["CONFIG"], **options}))
         return self._layers[-1]
 
-    def _run_daphne(self) -> Process:
-        more = ("--udp", "127.0.0.1:0", "--admin", "127.0.0.1:0")
+    def _run_daphne(self, *options: str) -> Process:
+        more = ("--udp", "127.0.0.1:0", "--admin", "127.0.0.1:0", *options)
         return self.project.run(
             *("-m", "daphne", "-p", "0", *more, "asgi:channel_layer"),
             interpreter=self.pythons.daphne,
         )
 
-    def start_daphne(self) -> Daphne:
+    def start_daphne(self, *options: str) -> Daphne:
         """One more, that listens."""
-        return Daphne(self._run_daphne())
+        return Daphne(self._run_daphne(*options))
 
     def have_workers(self, number: int) -> None:
         """See that so many workers run, all of them ready."""
