@@ -27,12 +27,15 @@ _ARGUMENTS = (
 
 
 @contextmanager
-def headless_chromium(profile: Path) -> Iterator[webdriver.Chrome]:
-    """Headless Chromium that makes no connection of its own, with a fresh ``profile``."""
+def headless_chromium(profile: Path, *more: str) -> Iterator[webdriver.Chrome]:
+    """Headless Chromium that makes no connection of its own, with a fresh ``profile``.
+
+    ``more`` are further arguments of its command line.
+    """
     OUTPUT.mkdir(exist_ok=True)
     options = webdriver.ChromeOptions()
     options.binary_location = str(shutil.which("chromium"))
-    for argument in (*_ARGUMENTS, f"--user-data-dir={profile}"):
+    for argument in (*_ARGUMENTS, *more, f"--user-data-dir={profile}"):
         options.add_argument(argument)
     driver = webdriver.Chrome(options=options, service=Service(str(shutil.which("chromedriver"))))
     try:

@@ -26,6 +26,9 @@ settings.load_profile("tests")
 PACKAGES = {
     "chromium": "chromium",
     "chromedriver": "chromium-driver",
+    "curl": "curl",
+    "h2load": "nghttp2-client",
+    "nghttp": "nghttp2-client",
     "nginx": "nginx",
     "postgres": "postgresql",
     "redis-server": "redis-server",

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import subprocess
 from collections.abc import Iterator
 from contextlib import ExitStack
 
@@ -45,6 +46,22 @@ def test_a_big_upload_arrives_whole(site):
         "size": len(body),
         "sha256": hashlib.sha256(body).hexdigest(),
     }
+
+
+@pytest.mark.needs("curl")
+def test_http_2_reaches_the_worker_and_back(site, tmp_path):
+    body = bytes(range(256)) * 20_000
+    (tmp_path / "body").write_bytes(body)
+    url = f"http://127.0.0.1:{site.daphnes[0].port}"
+
+    upload, stream = tmp_path / "upload", tmp_path / "stream"
+    arguments = ["--http2-prior-knowledge", "-T", str(tmp_path / "body"), "-o", str(upload)]
+    arguments += [f"{url}/upload/", "--next", "--http2-prior-knowledge", "-o", str(stream)]
+    subprocess.run(["curl", "-sSf", *arguments, f"{url}/stream/"], check=True, timeout=60)
+
+    digest = hashlib.sha256(body).hexdigest()
+    assert json.loads(upload.read_bytes()) == {"size": len(body), "sha256": digest}
+    assert stream.read_bytes() == b"".join(bytes([number]) * 30_000 for number in range(40))
 
 
 def test_sockets_echo_text_and_bytes_in_order(site, stack):
