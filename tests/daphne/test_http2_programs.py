@@ -43,6 +43,8 @@ def running(serve: Serve, **options: Any) -> RunningServer:
     one = serve(ChannelLayer(capacity=1000), **options)
 
     def answer(message: dict[str, Any]) -> dict[str, Any]:
+        if message["path"].endswith("/refused"):
+            return {"status": 404, "content": b"not now"}
         count, channel = len(message["body"]), message.get("body_channel")
         while channel:
             _, chunk = one.layer.receive([channel], block=True)
@@ -123,6 +125,8 @@ def test_curl_asks_in_every_way(server: RunningServer, tmp_path: Path) -> None:
     assert output(*prior, "-H", "Expect: 100-continue", "-d", "abc", url) == "2 POST /c 3"
     assert output(*prior, "-I", url).startswith("HTTP/2 200")
     assert output("curl", "-sS", "--http2", url, url) == "2 GET /c 0" * 2
+    # An answer before the end of the body is no failure.
+    assert output(*prior, "-T", str(path), f"{url}/refused") == "not now"
     # An upgrade with a body is not taken, and its body is no request.
     assert output("curl", "-sS", "--http2", "-d", "abc", url) == "1.1 POST /c 3"
     assert output("curl", "-sS", "--http1.1", url) == "1.1 GET /c 0"

@@ -54,14 +54,13 @@ def test_http_2_reaches_the_worker_and_back(site, tmp_path):
     (tmp_path / "body").write_bytes(body)
     url = f"http://127.0.0.1:{site.daphnes[0].port}"
 
-    upload, stream = tmp_path / "upload", tmp_path / "stream"
-    arguments = ["--http2-prior-knowledge", "-T", str(tmp_path / "body"), "-o", str(upload)]
-    arguments += [f"{url}/upload/", "--next", "--http2-prior-knowledge", "-o", str(stream)]
-    subprocess.run(["curl", "-sSf", *arguments, f"{url}/stream/"], check=True, timeout=60)
+    def curl(path, *arguments):
+        command = ["curl", "-sSf", "--http2-prior-knowledge", *arguments, url + path]
+        return subprocess.run(command, check=True, capture_output=True, timeout=60).stdout
 
-    digest = hashlib.sha256(body).hexdigest()
-    assert json.loads(upload.read_bytes()) == {"size": len(body), "sha256": digest}
-    assert stream.read_bytes() == b"".join(bytes([number]) * 30_000 for number in range(40))
+    upload = json.loads(curl("/upload/", "--data-binary", f"@{tmp_path / 'body'}"))
+    assert upload == {"size": len(body), "sha256": hashlib.sha256(body).hexdigest()}
+    assert curl("/stream/") == b"".join(bytes([number]) * 30_000 for number in range(40))
 
 
 def test_sockets_echo_text_and_bytes_in_order(site, stack):

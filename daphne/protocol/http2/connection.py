@@ -9,8 +9,7 @@ What is refused:
 
 - a request that is malformed, by an error page on its stream (``request``);
 - a request over the limit of streams, or after our GOAWAY, by REFUSED_STREAM: it may be sent again;
-- everything else that breaks the protocol, and floods, by a GOAWAY that ends the connection. That
-  is ``h2``'s choice for a body that is not as long as its header says, too.
+- everything else that breaks the protocol, and floods, by a GOAWAY that ends the connection.
 
 What the client sends on the connection is given back to its window at once; on a stream, when the
 stream's core wants more. So a slow worker stops its own upload and no other, and one connection
@@ -57,6 +56,10 @@ __all__ = ["Http2Core", "Upgraded"]
 #: as soon as they came. ``h2`` begins with 65,535.
 _WINDOW = 1024 * 1024
 _FIRST_WINDOW = 65535
+
+#: Content of the ping that follows a stream whose end came from us first: curl (7.88) notices that
+#: it is over only when something comes.
+_WAKE = b"the end."
 
 _BLOCKS = frozenset({Type.HEADERS, Type.CONTINUATION})
 
@@ -199,6 +202,8 @@ class Http2Core(Multiplexer):
                 self._guard.reset(self.context.clock())
             return
         self._last_id = stream_id
+        # A body of another length ends its stream (``exchange``); ``h2`` would end the connection.
+        self._h2.streams[stream_id]._expected_content_length = None
         ended = event.stream_ended is not None
         fields = read_fields(event.headers or ())
         try:
@@ -233,12 +238,10 @@ class Http2Core(Multiplexer):
         if not event.data and event.stream_ended is None:
             self._guard.empty(self.context.clock())
         stream = self._streams[event.stream_id or 0]
-        if not stream.is_open:
-            return
         stream.withheld += size
         # For ``h2`` the client's side has ended, though its event is yet to come.
         stream.half_closed = event.stream_ended is not None
-        if event.data:
+        if event.data and stream.is_open:
             self._feed(stream, stream.core.receive_data, event.data)
         self._give_back(stream)
 
@@ -251,6 +254,7 @@ class Http2Core(Multiplexer):
             self._feed(stream, stream.core.end_body)
         else:
             self._drop(stream)
+            self._h2.ping(_WAKE)
 
     def _trailers(self, event: events.TrailersReceived) -> None:
         """Trailers are checked and dropped."""
@@ -258,7 +262,9 @@ class Http2Core(Multiplexer):
             check_trailers(event.headers or (), self.context.options)
         except RequestRefused as refusal:
             logger.info("A stream of HTTP/2 was reset: %s", refusal.detail)
-            self._reset(self._streams[event.stream_id or 0], ErrorCodes.PROTOCOL_ERROR)
+            stream = self._streams[event.stream_id or 0]
+            stream.half_closed = True
+            self._reset(stream, ErrorCodes.PROTOCOL_ERROR)
             self._guard.reset(self.context.clock())
 
     def _reset_by_client(self, event: events.StreamReset) -> None:

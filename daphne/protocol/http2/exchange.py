@@ -60,8 +60,8 @@ class RequestCore(Receiver):
         exchange = self._exchange
         if exchange is None or not exchange.receiving or self._closed:
             return
-        length = exchange.request.length
-        if whole and length > 0 and length != exchange.received + len(data):
+        length, received = exchange.request.length, exchange.received + len(data)
+        if 0 < length < received or (whole and 0 < length != received):
             detail = "The length of the body is not what its header says."
             self._refuse_exchange(exchange, RequestRefused(400, detail))
             return

@@ -57,7 +57,9 @@ _MOST_IN_FLIGHT = 2 * _IN_FLIGHT
 #: Bytes of payload in one of our DATA frames, at most: what every client takes.
 _FRAME = 16 * 1024
 
-#: Seconds that a WebSocket's stream waits for its client's end after ours.
+#: Seconds that a stream waits for its client's end after ours. What comes meanwhile, the rest of a
+#: body that nobody wants, is read and ignored: some clients take a reset for a failure, though it
+#: follows a whole response (RFC 9113, 8.1).
 _LINGER = 2.0
 
 #: Names of a stream's deadlines that are not its core's.
@@ -160,7 +162,8 @@ class Multiplexer(TimedCore):
     def _reset(self, stream: Stream, code: ErrorCodes) -> None:
         """End a stream at once, and tell the client."""
         if stream.id in self._streams:
-            self._h2.reset_stream(stream.id, code)
+            if stream.is_open or not stream.half_closed:
+                self._h2.reset_stream(stream.id, code)
             self._drop(stream)
 
     def _drop(self, stream: Stream) -> None:
@@ -254,8 +257,8 @@ class Multiplexer(TimedCore):
 
     def _give_back(self, stream: Stream) -> None:
         """Let the client send more on a stream, once that is worth a frame."""
-        wanted = stream.reading and stream.is_open and not stream.half_closed
-        if wanted and stream.withheld >= STREAM_WINDOW // 2:
+        wanted = stream.reading and not stream.half_closed
+        if wanted and stream.withheld >= STREAM_WINDOW // 2 and stream.id in self._streams:
             self._h2.increment_flow_control_window(stream.withheld, stream.id)
             stream.withheld = 0
 
@@ -335,11 +338,9 @@ class Multiplexer(TimedCore):
         self._shut(stream)
         if stream.half_closed:
             self._drop(stream)
-        elif stream.is_websocket:
-            self._arm(stream, _LAST, self.context.clock() + _LINGER)
         else:
-            # The rest of the request is of no interest (RFC 9113, 8.1).
-            self._reset(stream, ErrorCodes.NO_ERROR)
+            stream.reading = True
+            self._arm(stream, _LAST, self.context.clock() + _LINGER)
 
     def _wait_for_client(self, stream: Stream) -> None:
         """Bytes of a stream wait for its client: have that not last for ever."""

@@ -402,7 +402,17 @@ def test_header_smuggling_by_a_wrong_length_is_no_request() -> None:
         frames[-1].flags.add("END_STREAM")
         client.write(head, *frames)
         assert client.driver.requests == []
-        assert ended_with(client) == PROTOCOL_ERROR
+        assert [log["status"] for log in client.driver.logs] == [400]
+        client.write(client.headers(request_fields(), "END_STREAM"))
+        assert len(client.driver.requests) == 1
+
+
+def test_header_smuggling_by_an_understated_length_is_found_at_once() -> None:
+    peer = Peer(Options(body_chunk_size=10))
+    stream = peer.request("/", "POST", (b"content-length", b"20"), end=False)
+    peer.send(stream, b"x" * 21)
+    assert peer.response(stream).status == 400
+    assert peer.driver.on("http.request.body?x1")[-1] == {"closed": True}
 
 
 def test_header_smuggling_by_a_short_body_with_trailers_is_no_request() -> None:
