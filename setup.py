@@ -9,11 +9,15 @@ import sys
 from pathlib import Path
 
 from setuptools import Extension, setup
+from setuptools.command.build_py import build_py
 
 HERE = Path(__file__).parent
 
 #: The import packages whose sources stand at the top level under another name.
 PACKAGE_DIR = {"channels.delay": "delay", "channels._speedups": "_speedups"}
+
+#: Plugins for other Twisted programs; no package of ours, since Twisted owns ``twisted.plugins``.
+PLUGINS = "daphne/twisted/plugins"
 
 #: Extensions over system calls that other systems lack; what needs them says so when it is used.
 LINUX_ONLY = {"shm"}
@@ -62,7 +66,32 @@ def extensions() -> list[Extension]:
     return modules
 
 
+class BuildPy(build_py):
+    """Also puts Twisted's plugin where Twisted looks for plugins.
+
+    Not in an editable install, which cannot add to a package of another distribution.
+    """
+
+    def run(self) -> None:
+        super().run()
+        if not self.editable_mode:
+            for source, target in self._plugins():
+                self.mkpath(str(Path(target).parent))
+                self.copy_file(source, target)
+
+    def get_outputs(self, include_bytecode: bool = True) -> list[str]:
+        plugins = [] if self.editable_mode else [target for _, target in self._plugins()]
+        return super().get_outputs(include_bytecode) + plugins
+
+    def _plugins(self) -> list[tuple[str, str]]:
+        return [
+            (f"{PLUGINS}/{path.name}", f"{self.build_lib}/twisted/plugins/{path.name}")
+            for path in sorted((HERE / PLUGINS).glob("*.py"))
+        ]
+
+
 setup(
+    cmdclass={"build_py": BuildPy},
     packages=find_packages(),
     package_dir=PACKAGE_DIR,
     ext_modules=extensions(),

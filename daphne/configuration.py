@@ -204,7 +204,9 @@ def build_parser(description: str) -> argparse.ArgumentParser:
         epilog=f"Each option may also be a variable of the environment ({PREFIX}MAX_BODY=10M) or a "
         'key of the file (max_body = "10M"); what is given here comes first, then the '
         "environment, then the file. Options may be written with underscores. Times are in "
-        "seconds; 'none' as a limit means that there is none. Sizes take K, M and G.",
+        "seconds; 'none' as a limit means that there is none. Sizes take K, M and G. Exit codes: 0 "
+        "stopped as told, 1 could not start, 2 wrong options, 3 stopped as told but connections or "
+        "consumers were cut off.",
         argument_default=argparse.SUPPRESS,
     )
     parser.add_argument(
@@ -246,7 +248,8 @@ def _argument_type(read: Callable[[str], Any]) -> Callable[[str], Any]:
 def _help(option: Option) -> str:
     """The help with the default, unless that speaks of it itself or there is none."""
     value, text = option.default_value, option.help
-    if "(default" not in text and not option.kind.is_flag and value not in ("", ()):
+    nothing = value in ("", ()) or (value is None and not option.kind.may_be_none)
+    if "(default" not in text and not option.kind.is_flag and not nothing:
         text += f" (default {_shown(option, value)})"
     return text.replace("%", "%%")
 

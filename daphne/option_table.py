@@ -48,6 +48,9 @@ class Kind(NamedTuple):
     #: Whether one flag may be followed by several entries.
     takes_many: bool = False
 
+    #: Whether None is a value, "none" in text, and not the want of one.
+    may_be_none: bool = False
+
 
 def _integer(text: str) -> int:
     if not text.strip().isdecimal():
@@ -138,9 +141,11 @@ INTEGER = Kind(_integer, "a whole number, 0 or more")
 NUMBER = Kind(_number, "a number, 0 or more")
 SIGNED = Kind(_signed, "a number")
 MODE = Kind(_mode, "an octal number such as 660")
-LIMIT = Kind(_or_none(_limit), "a number, or 'none' for no limit")
+LIMIT = Kind(_or_none(_limit), "a number, or 'none' for no limit", may_be_none=True)
 COUNT = Kind(_count, "a whole number, 0 or more, such as 1000, 64K or 10M")
-COUNT_LIMIT = Kind(_or_none(_count), "a whole number such as 1000, 64K or 10M, or 'none'")
+COUNT_LIMIT = Kind(
+    _or_none(_count), "a whole number such as 1000, 64K or 10M, or 'none'", may_be_none=True
+)
 WORDS = Kind(str, "words", is_list=True, takes_many=True)
 ENDPOINTS = Kind(str, "an endpoint string", is_list=True)
 RATE = Kind(_or_none(_positive), "a number above 0, or 'none' for no limit")

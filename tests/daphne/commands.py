@@ -38,12 +38,10 @@ def work():
         if channel == "http.request":
             threading.Thread(target=lambda m=message: channel_layer.send(
                 m["reply_channel"], answer(m)), daemon=True).start()
-        elif channel == "websocket.connect":
-            channel_layer.send(message["reply_channel"], {"accept": True})
         elif channel:
-            print("disconnected", message["code"], flush=True)
+            channel_layer.send(message["reply_channel"], {"accept": True})
 
-CHANNELS = ["http.request", "websocket.connect", "websocket.disconnect"]
+CHANNELS = ["http.request", "websocket.connect"]
 threading.Thread(target=work, daemon=True).start()
 """
 

@@ -2,7 +2,10 @@
 
 import errno
 import os
+import shutil
 import socket
+import subprocess
+import sys
 
 import pytest
 from twisted.internet.error import CannotListenError
@@ -14,8 +17,9 @@ from daphne.endpoints import (
     listen_error,
 )
 from daphne.exceptions import ListenError
-from daphne.twisted.plugins.fd_endpoint import parser
+from daphne.twisted.fd_endpoint import parser
 from tests.daphne.cores import Script
+from tests.management.project import ROOT
 from tests.reactor import in_reactor, reactor
 
 
@@ -170,3 +174,24 @@ def test_an_address_in_use_is_told_with_its_number(shell):
     error = listen_error(description, caught.value)
     assert error.errno == errno.EADDRINUSE
     assert str(error) == f"cannot listen on {description}: Address already in use"
+
+
+def test_other_twisted_programs_find_the_plugin_where_it_is_installed(tmp_path):
+    shutil.copytree(ROOT / "daphne" / "twisted" / "plugins", tmp_path / "twisted" / "plugins")
+    program = (
+        "import socket; from twisted.internet import reactor\n"
+        "from twisted.internet.endpoints import serverFromString\n"
+        "from twisted.internet.protocol import Factory\n"
+        "number = socket.create_server(('127.0.0.1', 0)).detach()\n"
+        "listening = serverFromString(reactor, f'fd:fileno={number}').listen(Factory())\n"
+        "print(listening.result.getHost().port)"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", program],
+        env={**os.environ, "PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT}"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert result.returncode == 0, result.stderr
+    assert int(result.stdout) > 0

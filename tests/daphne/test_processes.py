@@ -13,14 +13,18 @@ import pytest
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 
+from channels.layers.ipc import IPCChannelLayer
 from daphne.exit_codes import ExitCode
 from tests.daphne.certificates import client_context, write_certificate
-from tests.daphne.clients import HttpClient
+from tests.daphne.clients import Application, HttpClient
 from tests.daphne.commands import Command, Hammer, get, write_project
+from tests.layers.ipc.segments import made_layer, needs_extension
 from tests.servers.ports import free_port
 from tests.waiting import wait_until
 
 LAYER = "project:channel_layer"
+
+ACCEPT = {"accept": True}
 
 
 @pytest.fixture
@@ -30,7 +34,8 @@ def start(tmp_path: Path) -> Iterator[Callable[..., Command]]:
     started: list[Command] = []
 
     def start(*args: str, **kwargs: dict[str, str]) -> Command:
-        started.append(Command(tmp_path, *args, LAYER, **kwargs))
+        quiet = ("--access-log", os.devnull)
+        started.append(Command(tmp_path, *quiet, *args, LAYER, **kwargs))
         return started[-1]
 
     yield start
@@ -58,7 +63,7 @@ def replace(command: Command) -> None:
 
 
 def test_processes_are_replaced_without_a_refused_connection_or_a_failed_request(start, tmp_path):
-    command = start("-p", "0", "--processes", "2", "--drain", "0.5")
+    command = start("-p", "0", "--processes", "1", "--drain", "0.5")
     hammer = Hammer(command.port)
     first = command.children()
     with ExitStack() as stack:
@@ -76,13 +81,13 @@ def test_processes_are_replaced_without_a_refused_connection_or_a_failed_request
     answered = {pid_and_version(body) for body in hammer.bodies}
     assert {version for _, version in answered} == {1, 2, 3}
     assert {pid for pid, version in answered if version == 3} == set(newest)
-    assert command.output().count("disconnected 1012") == 4
     command.tell(signal.SIGTERM)
     assert command.wait(30) == ExitCode.STOPPED
     assert "Traceback" not in command.output()
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1200)
 def test_processes_are_replaced_again_and_again_under_load(start):
     command = start("-p", "0", "--processes", "2", "--drain", "1")
     hammer = Hammer(command.port, threads=4)
@@ -156,6 +161,59 @@ def test_new_processes_that_do_not_come_up_leave_the_old_ones_serving(start, tmp
     write_project(tmp_path, "VERSION = 1", "VERSION = 2")
     command.wait_for(r"Process \d+ serves")
     assert pid_and_version(get(("127.0.0.1", command.port)).body)[1] == 2
+
+
+#: An ``asgi.py`` over shared memory.
+SHARED = """
+from channels.layers.ipc import IPCChannelLayer
+channel_layer = IPCChannelLayer(prefix={prefix!r})
+"""
+
+
+@pytest.fixture(params=[pytest.param("ipc", marks=needs_extension)])
+def shared() -> Iterator[IPCChannelLayer]:
+    """A layer that the processes can share with the test."""
+    with made_layer() as layer:
+        yield layer
+
+
+def test_processes_over_one_layer_answer_their_own_clients_and_share_groups(
+    start, tmp_path, shared
+):
+    layer = shared
+    with ExitStack() as stack:
+        (tmp_path / "project.py").write_text(SHARED.format(prefix=layer.prefix))
+        application = Application(
+            layer,
+            websocket_connect=lambda m: layer.group_add("all", m["reply_channel"]) or ACCEPT,
+            websocket_receive=lambda m: {"text": m["text"]},
+            websocket_disconnect=lambda m: None,
+        )
+        stack.callback(application.stop)
+        command = start("-p", "0", "--processes", "2", "--drain", "0.2")
+        url = f"ws://127.0.0.1:{command.port}/"
+        sockets: list[ClientConnection] = []
+
+        def servers() -> set[str]:
+            messages = application.messages("websocket.connect")
+            return {message["reply_channel"].partition("!")[0] for message in messages}
+
+        while len(servers()) < 2:  # which one accepts is up to the kernel
+            sockets.append(stack.enter_context(connect(url, open_timeout=30)))
+        for number, one in enumerate(sockets):
+            one.send(f"own {number}")
+        assert [one.recv(10) for one in sockets] == [f"own {n}" for n in range(len(sockets))]
+        layer.send_group("all", {"text": "for all"})
+        assert [one.recv(10) for one in sockets] == ["for all"] * len(sockets)
+        command.tell(signal.SIGTERM)
+        assert [close_code(one) for one in sockets] == [1012] * len(sockets)
+        assert command.wait(30) == ExitCode.STOPPED
+        ended = wait_until(
+            lambda: len(application.messages("websocket.disconnect")) == len(sockets)
+        )
+        assert ended and not application.errors
+        codes = {message["code"] for message in application.messages("websocket.disconnect")}
+        assert codes == {1012}
 
 
 def test_children_whose_parent_is_killed_end_and_let_go_of_the_port(start):

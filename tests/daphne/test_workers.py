@@ -9,16 +9,17 @@ import pytest
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
+from channels.layers.inmemory import ChannelLayer
+from daphne.exceptions import StartError
 from daphne.exit_codes import ExitCode
+from daphne.workers import Workers
 from tests.daphne.clients import HttpClient
 from tests.daphne.commands import Command, get
 from tests.management.project import Project
 
 ASGI = """
 from channels.asgi import get_channel_layer
-from channels.layers.inmemory import ChannelLayer
 channel_layer = get_channel_layer()
-foreign = ChannelLayer()
 """
 
 ROUTING = """
@@ -98,6 +99,7 @@ def test_consumers_are_finished_when_the_command_is_stopped(site, tmp_path):
     assert "slow ends" in command.output() and "goodbye" in command.output()
 
 
+@pytest.mark.slow
 def test_a_consumer_that_does_not_end_is_cut_off_by_a_second_signal(site):
     command = site("--workers", "1", "--shutdown-timeout", "600", "asgi:channel_layer")
     with connect(f"ws://127.0.0.1:{command.port}/slow"):
@@ -111,7 +113,6 @@ def test_a_consumer_that_does_not_end_is_cut_off_by_a_second_signal(site):
     assert "Consumers that did not finish are cut off" in command.output()
 
 
-def test_a_layer_without_routing_is_an_error(site):
-    command = site("--workers", "1", "asgi:foreign")
-    assert command.wait(30) == ExitCode.FAILED
-    assert "no layer of the setting CHANNEL_LAYERS" in command.output()
+def test_a_layer_without_routing_is_an_error():
+    with pytest.raises(StartError, match="--workers: .* no layer of the setting CHANNEL_LAYERS"):
+        Workers(ChannelLayer(), 1)
