@@ -8,6 +8,8 @@ EXAMPLE ?= chat
 PYTEST_ARGS ?=
 # Two processes share the tests, which wait for servers much of the time. PYTEST_ARGS="-n 0 ..." runs them in one.
 PYTEST := $(BIN)/pytest --numprocesses 2 --dist worksteal
+# The tests of daphne.protocol that need no socket have to cover every branch of it by themselves.
+MEASURED := $(BIN)/pytest -m "measured and not slow" tests/daphne/protocol --cov=daphne.protocol --cov-branch --cov-fail-under=100 --cov-report=term-missing:skip-covered
 # Nothing of a part of the tests may have a fallback (5: no tests were collected).
 NONE_IS_FINE = $(if $(PYTEST_ARGS),|| [ $$? -eq 5 ])
 EXTENSION_SOURCES := $(wildcard _speedups/*.pyx _speedups/*.pxi _speedups/*.h)
@@ -63,12 +65,18 @@ test-js: ## Check and test the JavaScript client alone
 
 .PHONY: test
 test: servers lint $(if $(PYTEST_ARGS),,test-js) ## Lint, then run every test: JavaScript, compiled, in the browser, and what has a fallback once more pure
-	$(PYTEST) -m "not slow" $(PYTEST_ARGS)
+	$(if $(PYTEST_ARGS),,$(MEASURED))
+	$(PYTEST) -m "not slow$(if $(PYTEST_ARGS),, and not measured)" $(PYTEST_ARGS)
 	CHANNELS_PURE_PYTHON=1 $(PYTEST) -m "not slow and not compiled_only" $(PYTEST_ARGS) $(NONE_IS_FINE)
+
+.PHONY: coverage
+coverage: $(VENV)/.tests-installed ## Measure that the tests without sockets cover every branch of daphne.protocol
+	$(MEASURED)
 
 .PHONY: test-full
 test-full: servers lint $(if $(PYTEST_ARGS),,test-js) ## The same with the slow tests
-	$(PYTEST) $(PYTEST_ARGS)
+	$(if $(PYTEST_ARGS),,$(MEASURED))
+	$(PYTEST) $(if $(PYTEST_ARGS),$(PYTEST_ARGS),-m "not measured or slow")
 	CHANNELS_PURE_PYTHON=1 $(PYTEST) -m "not compiled_only" $(PYTEST_ARGS) $(NONE_IS_FINE)
 
 .PHONY: test-matrix

@@ -73,8 +73,18 @@ def pytest_report_header() -> list[str]:
     ]
 
 
+#: Tests that cover ``daphne.protocol`` by themselves, every branch of it, but for those that are
+#: marked with ``costs``.
+SANS_IO = ("daphne/protocol/*",)
+
+
 def pytest_itemcollected(item: pytest.Item) -> None:
-    """Mark what the pure run would only repeat: one engine's tests, and those of both forms."""
+    """Mark what the pure run would only repeat: one engine's tests, and those of both forms.
+
+    And those that measure coverage.
+    """
+    if _is_one_of(SANS_IO, item) and item.get_closest_marker("costs") is None:
+        item.add_marker("measured")
     assert " at 0x" not in item.nodeid, f"{item.nodeid} differs in each process: name it by ids="
     parameters = getattr(item, "callspec", None)
     if (_is_one_of(ONE_ENGINE, item) and not _is_one_of(BOTH_ENGINES, item)) or (

@@ -325,7 +325,7 @@ class WebSocketCore(SocketConnection):
             return
         if self.context.options.websocket_slow_consumer == "drop":
             self._log("dropped")
-        elif self._state is State.OPEN:
+        else:
             _logger.warning(
                 "%s does not read; closing its WebSocket (option websocket_write_limit)",
                 self._client,

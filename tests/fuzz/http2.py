@@ -6,7 +6,7 @@ the protocol. What they find and the core refuses is no difference.
 """
 
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from hpack import Decoder, Encoder, HPACKError
 from hyperframe.exceptions import HyperframeError
@@ -113,10 +113,11 @@ def check(data: bytes) -> None:
     """Raise where the core does with ``data`` what it should not."""
     whole = _talk([_START + data])
     cut = _talk([_START, *pieces(data, chance_of(data))])
-    # What came just before the end of a connection may have ended with it, or not; what comes on
-    # a stream that we refuse is an error before the refusal was written, and is ignored later.
-    assert whole == cut or whole.closed or cut.closed, (whole, cut)
     theirs = _streams_of_peer(data)
+    # What came just before the end of a connection or of a stream may have ended with it, or not;
+    # what comes on a stream that we refuse is an error until the refusal was written.
+    disturbed = whole.closed or cut.closed or any(one.is_disturbed for one in theirs.values())
+    assert whole == cut or disturbed, (whole, cut)
     for stream_id, request in [*whole.requests.items(), *cut.requests.items()]:
         assert request == theirs[stream_id].meaning(), (request, theirs[stream_id])
 
@@ -153,7 +154,7 @@ def _check_bounds(core: object) -> None:
     """No more is kept of a client than its options allow."""
     assert isinstance(core, Http2Core)
     assert len(core._streams) <= _OPTIONS.http2_max_streams
-    assert len(core._splitter) < 16 * 1024 + 9
+    assert len(core._splitter._data) < 16 * 1024 + 9
 
 
 # -- the same by hyperframe -----------------------------------------------------------------------
@@ -164,7 +165,11 @@ class _Stream:
     """What came on a stream: its first block of fields, and its body."""
 
     fields: list[Header]
-    body: bytes = field(default=b"")
+    body: bytes = b""
+    #: Whether the client said that nothing follows.
+    ended: bool = False
+    #: Whether something came all the same, or the stream was reset.
+    is_disturbed: bool = False
 
     def meaning(self) -> Meaning:
         """The request that this is, as the application is to get it."""
@@ -206,13 +211,18 @@ def _streams_of_peer(data: bytes) -> dict[int, _Stream]:
                 break
             frame.parse_body(view[9 : 9 + size])
             view = view[9 + size :]
-            if isinstance(frame, DataFrame) and frame.stream_id in streams:
-                streams[frame.stream_id].body += frame.data
+            stream = streams.get(frame.stream_id)
+            if stream is not None and (stream.ended or isinstance(frame, RstStreamFrame)):
+                stream.is_disturbed = True
+            if stream is not None and isinstance(frame, DataFrame) and not stream.ended:
+                stream.body += frame.data
             elif isinstance(frame, HeadersFrame | ContinuationFrame):
                 block = frame.data if isinstance(frame, HeadersFrame) else block + frame.data
                 if "END_HEADERS" in frame.flags:
                     fields = [(bytes(n), bytes(v)) for n, v in decoder.decode(block, raw=True)]
-                    streams.setdefault(frame.stream_id, _Stream(fields))
+                    stream = streams.setdefault(frame.stream_id, _Stream(fields))
+            if stream is not None and "END_STREAM" in frame.flags:
+                stream.ended = True
     except (HyperframeError, HPACKError):
         pass
     return streams

@@ -77,6 +77,7 @@ PIECES = st.sampled_from(
 )
 
 
+@pytest.mark.costs
 @settings(max_examples=600, deadline=None)
 @given(st.lists(PIECES, max_size=8).map(b"".join), st.integers(0, 3))
 def test_whatever_is_accepted_is_what_llhttp_accepts(data: bytes, step: int) -> None:
@@ -121,6 +122,21 @@ def _seconds(chunks: int) -> float:
     return time.perf_counter() - start
 
 
+def test_a_trailer_that_is_no_field_is_refused() -> None:
+    with pytest.raises(RequestRefused) as caught:
+        ChunkedDecoder(100, 1000, 10).feed(b"0\r\nno field\r\n")
+    assert caught.value.status == 400
+
+
+@pytest.mark.parametrize("start", [b"1;", b"0\r\nX: "])
+def test_a_line_that_is_too_long_or_ends_otherwise_is_refused(start: bytes) -> None:
+    for end in (b"x" * 200, b"x\n", b"x\ry"):
+        with pytest.raises(RequestRefused) as caught:
+            ChunkedDecoder(100, 1000, 10).feed(start + end)
+        assert caught.value.status == 400
+
+
+@pytest.mark.costs
 def test_tiny_chunks_cost_linear_time() -> None:
     _seconds(1000)
     small = min(_seconds(5_000) for _ in range(3))

@@ -110,6 +110,12 @@ def test_memory_is_bounded_by_the_number_of_clients() -> None:
     assert len(one) == 100 and len(one._by_local) == 100
 
 
+def test_without_memory_a_client_is_forgotten_at_once() -> None:
+    one = datagrams(udp_client_timeout=0)
+    _, forgotten = one.receive(b"", client(), SERVER)
+    assert forgotten == ["1"] and len(one) == 0
+
+
 def test_an_identifier_is_never_used_again() -> None:
     one = datagrams(udp_max_clients=1)
     assert len({local(one, client(number % 2)) for number in range(50)}) == 50

@@ -130,6 +130,7 @@ def test_characters_may_be_split_between_fragments(engine: Engine) -> None:
     assert engine.feed(b"".join(frames)) == [Text("κόσμε 🎉")]
 
 
+@pytest.mark.costs
 @settings(max_examples=100, deadline=None)
 @given(data=st.data())
 def test_nothing_depends_on_how_the_bytes_come(
@@ -336,6 +337,7 @@ def test_an_announced_terabyte_is_refused_before_anything_is_allocated(
     assert peak < 64 * 1024
 
 
+@pytest.mark.costs
 def test_a_flood_of_fragments_takes_bounded_memory(make_engine: MakeEngine) -> None:
     engine = make_engine(Limits(1 << 20, 1 << 20, 16 * 1024))
     some = client_frame(CONTINUATION, b"x", fin=False) * 10_000
@@ -344,6 +346,7 @@ def test_a_flood_of_fragments_takes_bounded_memory(make_engine: MakeEngine) -> N
     assert peak < 4 * 1024 * 1024
 
 
+@pytest.mark.costs
 def test_a_frame_that_drips_takes_bounded_memory(make_engine: MakeEngine) -> None:
     size = 100_000
     engine = make_engine(Limits(size, size, 1))

@@ -179,6 +179,7 @@ def test_the_limit_counts_inflated_bytes(make_engine: MakeEngine, over: int) -> 
         assert events == [Binary(b"x" * 5000)]
 
 
+@pytest.mark.costs
 @pytest.mark.parametrize("cuts", [(), (10, 100, 1000)], ids=["one-frame", "fragments"])
 def test_a_deflate_bomb_is_refused_within_bounded_memory(
     make_engine: MakeEngine, cuts: tuple[int, ...]

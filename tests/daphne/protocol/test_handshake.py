@@ -154,6 +154,7 @@ def cost_of_offers(size: int) -> float:
     return min(costs)
 
 
+@pytest.mark.costs
 def test_sub_protocols_a_list_of_a_megabyte_takes_linear_time() -> None:
     # Sixteen times the list: a quadratic search would take 256 times as long.
     assert cost_of_offers(1024 * 1024) < 100 * cost_of_offers(64 * 1024)

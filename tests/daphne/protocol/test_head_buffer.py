@@ -131,6 +131,7 @@ def _seconds(count: int) -> float:
     return time.perf_counter() - start
 
 
+@pytest.mark.costs
 def test_a_head_fed_byte_by_byte_costs_linear_time() -> None:
     _seconds(10_000)
     small = min(_seconds(40_000) for _ in range(3))

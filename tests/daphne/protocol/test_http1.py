@@ -148,6 +148,7 @@ def test_a_head_that_is_almost_too_long_is_read_on_until_it_is_refused() -> None
     assert driver.status == 431
 
 
+@pytest.mark.costs
 def test_a_client_that_sends_far_ahead_is_not_read_until_it_is_answered() -> None:
     driver = Driver().feed(GET, GET * 1000)
     assert driver.reading

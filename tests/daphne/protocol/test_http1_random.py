@@ -12,6 +12,8 @@ from channels.spec import http_response, http_response_aborted, http_response_ch
 from daphne.options import Options
 from tests.daphne.protocol.driving import PREFIX, Driver
 
+pytestmark = pytest.mark.costs
+
 #: Conversations of the run, and events in each.
 SEEDS, EVENTS = 600, 60
 

@@ -9,6 +9,8 @@ from channels.spec import http_response
 from tests.daphne.corpus.smuggling import ROWS, SMUGGLED, Row
 from tests.daphne.protocol.driving import Driver
 
+pytestmark = pytest.mark.costs
+
 STATUS = re.compile(rb"HTTP/1\.1 (\d{3}) ")
 
 

@@ -80,6 +80,23 @@ def test_a_transport_that_drains_before_the_response_changes_nothing() -> None:
     assert driver.status == 503
 
 
+def test_a_stream_that_goes_on_while_its_client_does_not_read_waits_for_the_client() -> None:
+    driver = Driver().feed(GET)
+    driver.reply(dict(http_response(200, [], b"a", more_content=True)))
+    driver.sleep(50)
+    driver.do(driver.core.pause_writing)
+    driver.reply(dict(http_response_chunk(b"b", True)))
+    driver.sleep(59)
+    assert not driver.closed, "write_timeout counts from when it stopped to read"
+    driver.sleep(2)
+    assert driver.aborted
+
+
+def test_requests_that_are_sent_ahead_wait() -> None:
+    driver = Driver().feed(GET, GET)
+    assert len(driver.requests) == 1 and driver.reading
+
+
 def test_answers_to_nobody_are_ignored() -> None:
     driver = Driver().feed(GET)
     for method in (driver.core.sent, driver.core.room):

@@ -92,6 +92,27 @@ def test_an_absolute_target_does_not_replace_a_missing_or_bad_host() -> None:
     assert refusal(b"http://y/", b"Host: a b\r\n") == 400
 
 
+@pytest.mark.parametrize("target", [b"/a#b", b"http://x/#b", b"a", b"*", b"ftp://x/", b"http:///"])
+def test_a_target_that_is_none_is_refused(target: bytes) -> None:
+    assert refusal(target) == 400
+
+
+@pytest.mark.parametrize(
+    ("fields", "version"),
+    [
+        (b"Content-Length: 5\r\nTransfer-Encoding: chunked\r\n", b"1.1"),
+        (b"Transfer-Encoding: chunked\r\n", b"1.0"),
+        (b"Transfer-Encoding: gzip, chunked\r\n", b"1.1"),
+        (b"Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n", b"1.1"),
+        (b"Content-Length: 9999999999999999999\r\n", b"1.1"),
+    ],
+)
+def test_a_length_that_two_parties_may_read_differently_is_refused(
+    fields: bytes, version: bytes
+) -> None:
+    assert refusal(fields=b"Host: x\r\n" + fields, version=version, method=b"POST") == 400
+
+
 def test_options_for_the_whole_server() -> None:
     assert parse(b"*", method=b"OPTIONS").head.path == "*"
 

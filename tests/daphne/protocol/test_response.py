@@ -1,5 +1,6 @@
 """From response messages to bytes on the wire."""
 
+from http import HTTPStatus
 from typing import Any
 
 import pytest
@@ -138,6 +139,12 @@ def test_server_and_date_of_the_application_are_kept() -> None:
     assert len(lines) == 4
     assert b"Date: today" in split(render({"status": 200, "headers": headers[1:]}))[0]
     assert b"Server: Daphne" in split(render({"status": 200, "headers": headers[1:]}))[0]
+    lines = split(render({"status": 200, "headers": headers[:1]}))[0]
+    assert lines[1] == b"Server: mine" and lines[2].startswith(b"Date: ")
+
+
+def test_a_status_of_pythons_own_is_tolerated() -> None:
+    assert render({"status": HTTPStatus.OK}).data == render({"status": 200}).data
 
 
 def test_text_in_headers_is_tolerated() -> None:

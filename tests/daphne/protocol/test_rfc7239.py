@@ -95,6 +95,7 @@ def test_a_malformed_header_is_refused_as_a_whole(bad: bytes) -> None:
         assert parse_forwarded(value) is None, value
 
 
+@pytest.mark.costs
 @pytest.mark.parametrize("piece", [b" ", b"for=", b'for="', b"a=b;", b"\\", b'"', b",", b"a"])
 def test_the_time_is_linear_in_the_length(piece: bytes) -> None:
     def seconds(length: int) -> float:

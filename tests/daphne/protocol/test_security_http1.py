@@ -176,6 +176,7 @@ def test_chunked_lines_over_8_kib_are_400(end: bytes) -> None:
     assert (trailer.statuses, trailer.closed, trailer.requests) == ((400,), True, ())
 
 
+@pytest.mark.costs
 def test_chunked_lines_take_linear_time() -> None:
     def feed(data: bytes) -> None:
         outcome_of([CHUNKED, *[data[at : at + 1000] for at in range(0, len(data), 1000)]])
@@ -301,6 +302,7 @@ def test_expect_head_1xx_204_304_continue_comes_once_and_only_to_who_waits() -> 
 # -- Host -----------------------------------------------------------------------------------------
 
 
+@pytest.mark.costs
 def test_host_is_read_in_linear_time() -> None:
     def refuse(data: bytes) -> None:
         outcome_of([b"GET / HTTP/1.1\r\nHost: " + data + b"\r\n\r\n"])

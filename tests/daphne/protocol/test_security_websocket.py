@@ -53,6 +53,7 @@ def code_sent(driver: Driver) -> int:
     return code
 
 
+@pytest.mark.costs
 def test_size_limits_are_1_mib_by_default() -> None:
     assert Options().websocket_max_frame == Options().websocket_max_message == 1 << 20
     driver = opened().receive(client_frame(BINARY, b"x" * (1 << 20)))
@@ -88,6 +89,7 @@ def test_length_parsing_of_two_bytes(length: int) -> None:
     assert code_sent(opened().receive(frame)) == 1002
 
 
+@pytest.mark.costs
 def test_fragment_flood_takes_bounded_memory() -> None:
     driver = opened()
     some = client_frame(0, b"x", fin=False) * 10_000
@@ -109,6 +111,7 @@ def deflated(data: bytes, mode: int = zlib.Z_SYNC_FLUSH) -> bytes:
     return (compressor.compress(data) + compressor.flush(mode)).removesuffix(b"\0\0\xff\xff")
 
 
+@pytest.mark.costs
 @pytest.mark.parametrize("pieces", [1, 7], ids=["one frame", "fragments"])
 def test_deflate_bombs_are_1009_in_bounded_memory_and_nothing_is_delivered(pieces: int) -> None:
     bomb = deflated(b"x" * (20 << 20))
@@ -130,6 +133,7 @@ def test_deflate_bombs_are_1009_in_bounded_memory_and_nothing_is_delivered(piece
     assert peak < 8 << 20
 
 
+@pytest.mark.costs
 def test_deflate_bombs_what_follows_the_last_block_takes_linear_time() -> None:
     def seconds(count: int) -> float:
         driver = opened(compressed=True, websocket_max_fragments=1 << 20)

@@ -24,6 +24,8 @@ from tests.daphne.protocol.socket_driver import (
     close_frame,
 )
 
+pytestmark = pytest.mark.costs
+
 _TOKEN = "!#$%&'*+.^`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ-"
 _VALUE = bytes([9, *range(0x20, 0x7F), *range(0x80, 0x100)])
 
