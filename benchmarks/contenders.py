@@ -7,14 +7,18 @@ from servers import PEER_PYTHON, Contender, Program
 __all__ = ["MEMBERS", "SERVERS", "deployment", "websocket_servers"]
 
 
-def deployment(name: str, layer: str) -> Contender:
-    """Daphne and one worker, two processes over a layer, with their commands as in production."""
+def deployment(name: str, layer: str, *options: str) -> Contender:
+    """Daphne and one worker, two processes over a layer, with their commands as in production.
+
+    ``options`` are further ones of Daphne's.
+    """
+    daphne = ("-m", "daphne", "-v0", "-p{port}", *options, "project.asgi:channel_layer")
     return Contender(
         name,
         "batteries",
         sys.executable,
         (
-            Program("daphne", ("-m", "daphne", "-v0", "-p{port}", "project.asgi:channel_layer")),
+            Program("daphne", daphne),
             Program("worker", ("-m", "django", "runworker", "-v0")),
         ),
         layer,

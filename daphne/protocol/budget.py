@@ -18,33 +18,39 @@ _UNLIMITED = float("inf")
 class Budget:
     """The budget of one socket."""
 
-    __slots__ = ("_at", "_bytes", "_messages", "_options")
+    __slots__ = (
+        "_at",
+        "_byte_rate",
+        "_bytes",
+        "_message_rate",
+        "_messages",
+        "_most_bytes",
+        "_most_messages",
+    )
 
     def __init__(self, options: Options, now: float) -> None:
         """``now`` is in seconds of the clock that ``spend`` is given, too."""
-        self._options = options
         self._at = now
-        self._messages = _full(options.websocket_message_rate)
-        self._bytes = _full(options.websocket_byte_rate)
+        self._message_rate, self._most_messages = _bucket(options.websocket_message_rate)
+        self._byte_rate, self._most_bytes = _bucket(options.websocket_byte_rate)
+        #: What is in the buckets.
+        self._messages, self._bytes = self._most_messages, self._most_bytes
 
     def spend(self, messages: int, size: int, now: float) -> str:
         """Take ``messages`` messages of ``size`` bytes together; the option that is exceeded.
 
         Empty where none is. Control frames count as messages, too.
         """
-        options, passed = self._options, now - self._at
-        self._at = now
-        self._messages = _left(self._messages, options.websocket_message_rate, passed, messages)
-        self._bytes = _left(self._bytes, options.websocket_byte_rate, passed, size)
+        passed, self._at = now - self._at, now
+        left = self._messages + passed * self._message_rate
+        self._messages = (left if left < self._most_messages else self._most_messages) - messages
+        left = self._bytes + passed * self._byte_rate
+        self._bytes = (left if left < self._most_bytes else self._most_bytes) - size
         if self._messages < 0:
             return "websocket_message_rate"
         return "websocket_byte_rate" if self._bytes < 0 else ""
 
 
-def _full(rate: float | None) -> float:
-    return _UNLIMITED if rate is None else rate * _BURST
-
-
-def _left(level: float, rate: float | None, passed: float, taken: int) -> float:
-    """What is in a bucket after ``passed`` seconds, less what is taken."""
-    return level if rate is None else min(rate * _BURST, level + rate * passed) - taken
+def _bucket(rate: float | None) -> tuple[float, float]:
+    """What flows into a bucket in a second, and what it holds."""
+    return (0.0, _UNLIMITED) if rate is None else (rate, rate * _BURST)
