@@ -67,12 +67,25 @@ class Admin:
         listening: Deferred[Any] = endpoint.listen(self._factory)
         return listening.addCallback(self._ports.append)
 
+    def leave(self) -> None:
+        """The server begins to stop: say so, or leave the address to a successor.
+
+        That shares the socket, which is then one that both were handed.
+        """
+        if self._where.startswith("fd:"):
+            self._close_ports()
+        else:
+            self.observation.draining = True
+
     def stop(self) -> None:
         """Listen no more, and close the connections."""
+        self._close_ports()
+        self._factory.shutdown()
+
+    def _close_ports(self) -> None:
         for port in self._ports:
             port.stopListening()
         self._ports.clear()
-        self._factory.shutdown()
 
 
 class _Application:

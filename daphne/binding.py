@@ -7,7 +7,6 @@ socket. A child gets the descriptors, and listens by the strings of ``Listener.i
 import os
 import socket
 import stat
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -54,10 +53,10 @@ class Listener:
 class Sockets:
     """All sockets of a parent: those of every child, and one of each child for itself."""
 
-    endpoints: Sequence[Listener]
-    udp: Sequence[Listener] = ()
+    endpoints: list[Listener]
+    udp: list[Listener]
     #: The admin addresses of the children, by their number; or none.
-    admin: Sequence[Listener] = ()
+    admin: list[Listener]
 
     def inherited(self, number: int) -> dict[str, Any]:
         """What the child of that number is told, by the options that it takes the place of."""

@@ -202,14 +202,18 @@ def _endpoints(configuration: Configuration) -> list[str]:
 
 
 def _bind_all(configuration: Configuration, endpoints: Sequence[str]) -> Sockets:
-    """The sockets that a parent holds for its children."""
+    """The sockets that a parent holds for its children; none is left bound where one cannot be."""
     where, count = configuration["admin"], configuration["processes"]
     admin = [] if where is None else [admin_endpoint(where, number) for number in range(count)]
-    return Sockets(
-        [bind(description) for description in endpoints],
-        [bind_udp(address) for address in configuration["udp"]],
-        [bind(description) for description in admin],
-    )
+    sockets = Sockets([], [], [])
+    try:
+        sockets.endpoints.extend(map(bind, endpoints))
+        sockets.udp.extend(map(bind_udp, configuration["udp"]))
+        sockets.admin.extend(map(bind, admin))
+    except DaphneError:
+        sockets.close()
+        raise
+    return sockets
 
 
 def _action_logger(configuration: Configuration) -> AccessLogGenerator | None:

@@ -336,7 +336,7 @@ class Server:
         self._shutting_down = done
         self.stopping = True
         if self._admin is not None:
-            self._admin.observation.draining = True
+            self._admin.leave()
         if self._udp is not None:
             self._udp.drain()
         closed = [port.stopListening() for _, port in self._bound]

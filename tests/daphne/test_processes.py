@@ -251,14 +251,17 @@ def test_what_cannot_start_at_all_ends_with_the_code_of_its_processes(tmp_path):
     assert "Not started: process" in command.output()
 
 
-def test_an_address_in_use_is_told_by_the_parent(start, tmp_path):
+def test_an_address_in_use_is_told_by_the_parent_which_leaves_nothing_behind(start, tmp_path):
+    path = tmp_path / "daphne.sock"
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
-        command = start("-p", str(port), "--processes", "2")
+        admin = f"127.0.0.1:{port}"
+        command = start("-u", str(path), "--admin", admin, "--processes", "1")
         assert command.wait(60) == ExitCode.FAILED
-    assert f"cannot listen on tcp:port={port}:interface=127.0.0.1" in command.output()
+    assert re.search(rf"cannot listen on \S*{port}.*: Address already in use", command.output())
+    assert not path.exists()
 
 
 def alive(pid: int) -> bool:
@@ -274,7 +277,7 @@ ANSWERS_DATAGRAMS = """
         elif channel == "udp.receive":
             channel_layer.send(message["reply_channel"], {"data": str(os.getpid()).encode()})
         elif channel:
-            print"""
+            channel_layer"""
 
 
 def consecutive_ports(count: int) -> int:
@@ -292,7 +295,7 @@ def consecutive_ports(count: int) -> int:
 
 
 def test_each_process_has_an_admin_address_and_all_of_them_share_udp(start, tmp_path):
-    write_project(tmp_path, "\n        elif channel:\n            print", ANSWERS_DATAGRAMS)
+    write_project(tmp_path, "\n        elif channel:\n            channel_layer", ANSWERS_DATAGRAMS)
     text = (tmp_path / "project.py").read_text()
     (tmp_path / "project.py").write_text(
         text.replace("CHANNELS = [", 'CHANNELS = ["udp.receive", ')
