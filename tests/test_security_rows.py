@@ -26,6 +26,7 @@ TABLES = {
         "Access log",
         "Forwarded headers",
     ],
+    "HTTP/2": ["Rapid reset", "Floods", "Header smuggling"],
     "WebSocket": [
         "Size limits",
         "Length parsing",

@@ -8,10 +8,13 @@ meaning; what h11 accepts and the core refuses is no difference. The exceptions 
 import re
 from collections import Counter
 from dataclasses import replace
+from typing import Any
 
 import h11
 
 from daphne.options import Options
+from daphne.protocol.http1 import Http1Core
+from daphne.protocol.opening import OpeningCore
 from daphne.protocol.request import decode_path
 from tests.daphne.corpus.smuggling import ROWS
 from tests.daphne.protocol.conversation import Conversation, Outcome, Seen
@@ -57,6 +60,8 @@ def check(data: bytes) -> None:
     cut = pieces(data, chance_of(data))
     _compare(whole, _talk(cut))
     _compare(whole, _talk(cut, _SMALL_CHUNKS))
+    if not data.startswith(b"PRI") and b"http2-settings" not in data.lower():
+        _compare(whole, _talk(cut, None, OpeningCore))
     requests = [request for request in whole.requests if request.whole]
     if whole.socket is not None:
         requests.append(whole.socket)
@@ -72,8 +77,8 @@ def _with_lower_encoding(request: Seen) -> Seen:
     return replace(request, headers=tuple(lower))
 
 
-def _talk(cut: list[bytes], options: Options | None = None) -> Outcome:
-    conversation = Conversation(options)
+def _talk(cut: list[bytes], options: Options | None = None, core: Any = Http1Core) -> Outcome:
+    conversation = Conversation(options, core)
     conversation.feed(*cut)
     outcome = conversation.outcome()
     assert len(conversation.locals) <= 1
