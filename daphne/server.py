@@ -299,6 +299,8 @@ class Server:
             self._admin.observation.listening = True
         limits, layer = _limits(self.options), self.channel_layer
         text = f"Listening on {', '.join(where)}; channel layer {layer}; {limits}"
+        if self.options.http2 and not speaks_http2(self.options):
+            text += "; no HTTP/2, since h2 is not installed"
         if self._workers is not None:
             self._workers.start()
             text += f"; {self._workers}"

@@ -11,6 +11,7 @@ from h2 import events
 from h2.config import H2Configuration
 from h2.connection import H2Connection
 
+from daphne.protocol import opening
 from tests.daphne.certificates import write_certificate
 from tests.daphne.conftest import RunningServer
 from tests.waiting import wait_until
@@ -124,6 +125,21 @@ def test_alpn_offers_no_http_2_where_it_is_turned_off(serve: Serve, tmp_path: Pa
     context.set_alpn_protocols(["h2", "http/1.1"])
     with context.wrap_socket(server.client().socket, server_hostname="localhost") as secure:
         assert secure.selected_alpn_protocol() == "http/1.1"
+
+
+def test_without_h2_the_server_says_so_and_speaks_http_1(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "daphne.server")
+    monkeypatch.setattr(opening, "_has_h2", lambda: False)
+    server = serve()
+    server.application(http_request=echo)
+    client = server.client()
+    client.request("/up", Connection="Upgrade, HTTP2-Settings", Upgrade="h2c",
+                   HTTP2_Settings="AAMAAABk")  # fmt: skip
+    assert client.response().body == b"1.1 /up"
+    assert server.server.factory.acceptableProtocols() == [b"http/1.1"]
+    wait_until(lambda: "no HTTP/2, since h2 is not installed" in caplog.text)
 
 
 def test_an_upgrade(serve: Serve) -> None:

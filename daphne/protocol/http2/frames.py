@@ -89,6 +89,10 @@ class FrameSplitter:
         #: What of the preface has not come yet.
         self._preface = PREFACE
 
+    def __len__(self) -> int:
+        """Bytes that wait for the rest of their frame."""
+        return len(self._data)
+
     def feed(self, data: bytes) -> Iterator[Frame]:
         """The frames that ``data`` completes.
 

@@ -225,6 +225,16 @@ def settings(codes: Iterable[int]) -> bytes:
     return len(payload).to_bytes(3) + b"\x04\x00" + bytes(4) + payload
 
 
+def test_at_most_one_frame_waits_for_its_rest() -> None:
+    client = Attacker()
+    core = client.driver.core
+    whole = PingFrame(0, b"12345678").serialize() * 100
+    for start in range(0, len(whole), 10):
+        client.write_bytes(whole[start : start + 10])
+        assert len(core._splitter) < 17  # type: ignore[attr-defined]
+    assert len(core._splitter) == 0  # type: ignore[attr-defined]
+
+
 def test_settings_that_nobody_knows_are_not_kept() -> None:
     client = Attacker(Options(header_timeout=None, keep_alive_timeout=None))
     tracemalloc.start()
