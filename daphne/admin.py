@@ -50,9 +50,7 @@ class Admin:
         self._reactor = reactor
         self._where = where
         self._ports: list[Any] = []
-        options = Options(
-            max_connections=_MOST_CONNECTIONS, max_body=0, http_timeout=10.0, drain=0.0
-        )
+        options = Options(max_connections=_MOST_CONNECTIONS, max_body=0, http_timeout=10.0)
         self._factory = HTTPFactory(reactor, options, Http1Core, _PREFIX, deadlines)
         self._factory.attach(cast(Dispatch, _Application(observation)))
 
@@ -68,24 +66,22 @@ class Admin:
         return listening.addCallback(self._ports.append)
 
     def leave(self) -> None:
-        """The server begins to stop: say so, or leave the address to a successor.
+        """The server begins to stop: say so, or leave an address that was handed over.
 
-        That shares the socket, which is then one that both were handed.
+        Its socket is shared with a successor, whom the next connection is to meet. Who is connected
+        here may ask once more, and hears nothing of a change that does not concern the address.
         """
         if self._where.startswith("fd:"):
-            self._close_ports()
+            self.stop()
         else:
             self.observation.draining = True
 
     def stop(self) -> None:
-        """Listen no more, and close the connections."""
-        self._close_ports()
-        self._factory.shutdown()
-
-    def _close_ports(self) -> None:
+        """Listen no more, and close the connections; who has just connected may still ask."""
         for port in self._ports:
             port.stopListening()
         self._ports.clear()
+        self._factory.shutdown()
 
 
 class _Application:

@@ -1,5 +1,6 @@
 """The admin address: health, readiness and metrics, of servers that work and of others."""
 
+import os
 import socket
 import subprocess
 import sys
@@ -171,7 +172,8 @@ def test_a_server_that_is_stopping_is_not_ready_until_it_has_ended(watch):
     one.one.layer.send(message["reply_channel"], hello(message))
     assert waiting.response().status == 200
     wait_until(lambda: ended)
-    assert admin.closed()
+    with pytest.raises(ConnectionRefusedError):
+        one.client()
 
 
 def test_a_server_that_does_not_listen_yet_is_not_ready(watch):
@@ -380,3 +382,21 @@ def test_prometheus_client_is_loaded_only_for_an_admin_address():
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
     )
     assert output.stdout == "False\n"
+
+
+def test_a_socket_that_was_handed_over_is_left_to_a_successor_at_once(serve):
+    with socket.socket() as parent:
+        parent.bind(("127.0.0.1", 0))
+        parent.listen()
+        one = serve(admin=f"fd:fileno={os.dup(parent.fileno())}", shutdown_timeout=20)
+        waiting = one.client()
+        waiting.request("/never")
+        wait_until(lambda: one.connections() == 1)
+        admin = one.client(parent.getsockname())
+        assert admin.get("/readyz").status == 200
+        in_reactor(lambda: one.server.shut_down() and None)
+        assert admin.closed()
+        with socket.create_connection(parent.getsockname()) as client:
+            successor, _ = parent.accept()
+            successor.close()
+            assert client.recv(1) == b""
