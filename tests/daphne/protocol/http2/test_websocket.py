@@ -10,7 +10,6 @@ from daphne.options import Options
 from tests.daphne.protocol.http2.peers import OK, Fields, Peer, request_fields
 from tests.daphne.protocol.socket_driver import (
     BINARY,
-    CLOSE,
     PING,
     PONG,
     TEXT,
@@ -318,4 +317,3 @@ def test_a_get_with_the_headers_of_http_1_is_a_plain_request() -> None:
     peer = Peer()
     peer.send_fields(request_fields("/", "GET", (b"sec-websocket-version", b"13")))
     assert len(peer.driver.requests) == 1
-    assert CLOSE == 8
