@@ -133,10 +133,15 @@ def get(
 
 
 class Hammer:
-    """Clients that connect all the time, and note what went wrong."""
+    """Clients that ask all the time, and note what went wrong.
 
-    def __init__(self, port: int, threads: int = 2) -> None:
+    Each request has a connection of its own, or with ``keep_alive`` one that lasts as long as the
+    server says.
+    """
+
+    def __init__(self, port: int, threads: int = 2, keep_alive: bool = False) -> None:
         self._port = port
+        self._keep_alive = keep_alive
         self._stopped = threading.Event()
         #: Responses that came.
         self.bodies: list[bytes] = []
@@ -154,19 +159,28 @@ class Hammer:
             thread.join(30)
 
     def _run(self) -> None:
+        client: HttpClient | None = None
         while not self._stopped.wait(_PACE):
             try:
-                client = HttpClient(("127.0.0.1", self._port))
+                client = client or HttpClient(("127.0.0.1", self._port))
             except OSError as error:
                 self.refused.append(repr(error))
                 continue
-            try:
-                response = client.get("/", Connection="close")
-                if response.status == 200:
-                    self.bodies.append(response.body)
-                else:
-                    self.failed.append(repr(response))
-            except (OSError, ValueError) as error:
-                self.failed.append(repr(error))
-            finally:
+            if not self._ask(client):
                 client.close()
+                client = None
+        if client is not None:
+            client.close()
+
+    def _ask(self, client: HttpClient) -> bool:
+        """Send a request; whether the connection can be used for another."""
+        try:
+            response = client.get("/", **({} if self._keep_alive else {"Connection": "close"}))
+        except (OSError, ValueError) as error:
+            self.failed.append(repr(error))
+            return False
+        if response.status != 200:
+            self.failed.append(repr(response))
+            return False
+        self.bodies.append(response.body)
+        return response.get("Connection") != "close"

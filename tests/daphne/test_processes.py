@@ -90,7 +90,7 @@ def test_processes_are_replaced_without_a_refused_connection_or_a_failed_request
 @pytest.mark.timeout(1200)
 def test_processes_are_replaced_again_and_again_under_load(start):
     command = start("-p", "0", "--processes", "2", "--drain", "1")
-    hammer = Hammer(command.port, threads=4)
+    hammers = [Hammer(command.port), Hammer(command.port, keep_alive=True)]
     url = f"ws://127.0.0.1:{command.port}/"
     codes = []
     for _ in range(20):
@@ -98,10 +98,11 @@ def test_processes_are_replaced_again_and_again_under_load(start):
             sockets = [stack.enter_context(connect(url, open_timeout=30)) for _ in range(20)]
             replace(command)
             codes += [close_code(one) for one in sockets]
-    hammer.stop()
-    assert (hammer.refused, hammer.failed) == ([], [])
+    for hammer in hammers:
+        hammer.stop()
+        assert (hammer.refused, hammer.failed) == ([], [])
+        assert len(hammer.bodies) > 1000
     assert codes == [1012] * 400
-    assert len(hammer.bodies) > 1000
     command.tell(signal.SIGTERM)
     assert command.wait(30) == ExitCode.STOPPED
 
