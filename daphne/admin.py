@@ -10,7 +10,7 @@ import logging
 from collections.abc import Callable, Mapping
 from typing import Any, cast
 
-from twisted.internet.defer import Deferred, succeed
+from twisted.internet.defer import Deferred, DeferredList, maybeDeferred, succeed
 from twisted.python.failure import Failure
 
 from channels.exceptions import ChannelFull
@@ -76,12 +76,14 @@ class Admin:
         else:
             self.observation.draining = True
 
-    def stop(self) -> None:
-        """Listen no more, and close the connections; who has just connected may still ask."""
-        for port in self._ports:
-            port.stopListening()
-        self._ports.clear()
+    def stop(self) -> "Deferred[Any]":
+        """Listen no more, and close the connections; who has just connected may still ask.
+
+        Fires once nothing listens, and the path of a unix socket is gone.
+        """
+        ports, self._ports = self._ports, []
         self._factory.shutdown()
+        return DeferredList([maybeDeferred(port.stopListening) for port in ports])
 
 
 class _Application:

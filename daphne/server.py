@@ -369,11 +369,11 @@ class Server:
         settled = self._dispatch.settled()
         settled.addTimeout(_LAST_WORDS, reactor)
         settled.addErrback(lambda _: None)  # what did not get through by now is given up
+        settled.addCallback(lambda _: self._close_others())
         settled.addCallback(self._finished, done)
 
     def _finished(self, _: object, done: "Deferred[None]") -> None:
         """Nothing more is sent or received here: let the workers finish, if there are any."""
-        self._close_others()
         self._dispatch.stop()
         self._deadlines.stop()
         if self._workers is None:
@@ -391,12 +391,10 @@ class Server:
             logger.warning("Consumers that did not finish are cut off")
         done.callback(None)
 
-    def _close_others(self) -> None:
-        """Close what has no connections that anybody waits for."""
-        if self._udp is not None:
-            self._udp.stop()
-        if self._admin is not None:
-            self._admin.stop()
+    def _close_others(self) -> "Deferred[Any]":
+        """Close what has no connections that anybody waits for; fires when that is done."""
+        others = [other for other in (self._udp, self._admin) if other is not None]
+        return DeferredList([other.stop() for other in others])
 
     def _install_signal_handlers(self) -> None:
         """Take SIGTERM and SIGINT from Twisted, so that a second one ends the waiting."""

@@ -12,6 +12,7 @@ import socket
 from collections.abc import Mapping
 from typing import Any, cast
 
+from twisted.internet.defer import Deferred, DeferredList, maybeDeferred
 from twisted.internet.error import CannotListenError, InvalidAddressError
 from twisted.internet.protocol import DatagramProtocol
 from twisted.internet.udp import Port
@@ -142,12 +143,11 @@ class UdpServer:
         for port in self._ports:
             port.stopReading()
 
-    def stop(self) -> None:
-        """Close the sockets."""
-        for port in self._ports:
-            port.stopListening()
-        self._ports.clear()
+    def stop(self) -> "Deferred[Any]":
+        """Close the sockets; fires when they are."""
+        ports, self._ports = self._ports, []
         self._dispatch.stop()
+        return DeferredList([maybeDeferred(port.stopListening) for port in ports])
 
     # -- from clients -----------------------------------------------------------------------------
 

@@ -316,6 +316,8 @@ def test_a_unix_socket(serve, tmp_path):
     path = str(tmp_path / "admin")
     one = serve(admin=f"unix:{path}")
     assert one.client(path, socket.AF_UNIX).get("/healthz").status == 200
+    in_reactor(one.server.shut_down)
+    assert not os.path.exists(path)
 
 
 def test_the_admin_address_is_never_counted_by_connection_limits(watch):

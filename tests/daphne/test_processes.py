@@ -311,9 +311,14 @@ def test_each_process_has_an_admin_address_and_all_of_them_share_udp(start, tmp_
     with socket.socket(type=socket.SOCK_DGRAM) as client:
         client.settimeout(20)
         client.connect(("127.0.0.1", port))
-        for _ in range(2):
-            for number in (0, 1):
-                assert get(("127.0.0.1", admin + number), "/readyz").status == 200
+
+        def serves() -> bool:
             client.send(b"who?")
-            assert int(client.recv(100)) in command.children()
-            replace(command)
+            pages = [get(("127.0.0.1", admin + number), "/readyz") for number in (0, 1)]
+            return int(client.recv(100)) > 0 and [page.status for page in pages] == [200, 200]
+
+        first = command.children()
+        assert serves()
+        replace(command)
+        assert serves()
+        assert not set(first) & set(command.children())
