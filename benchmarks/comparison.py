@@ -66,7 +66,8 @@ def print_table(rounds: Mapping[str, Round], budgets: Mapping[str, float] | None
 
 def _measure(contender: Contender, load: Load) -> Round:
     with running(contender) as processes:
-        http_load(processes.port, 1, 0)  # answered once all of its processes work
+        if contender.http:
+            http_load(processes.port, 1, 0)  # answered once all of its processes work
         load(processes.port, CLIENTS, WARM_UP)
         if contender.project == "batteries" and contender.needs_redis:
             time.sleep(SETTLING)

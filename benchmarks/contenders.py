@@ -53,6 +53,10 @@ SERVERS = [
         *("--port={port}", "project.asgi:application"),
     ),
     _peer(
+        *("hypercorn", "hypercorn", "--log-level=error"),
+        *("--bind=127.0.0.1:{port}", "project.asgi:application"),
+    ),
+    _peer(
         *("gunicorn", "gunicorn", "--log-level=error", "--worker-class=gthread", "--threads=4"),
         *("--bind=127.0.0.1:{port}", "project.wsgi:application"),
         websocket=False,
@@ -68,5 +72,7 @@ MEMBERS = [
 
 
 def websocket_servers() -> list[Contender]:
-    """The servers that speak WebSocket."""
-    return [server for server in SERVERS if server.websocket]
+    """The servers that speak WebSocket, and one without Django or any framework."""
+    program = Program("server", ("-m", "project.websockets_alone", "{port}"))
+    library = Contender("websockets alone", "peers", PEER_PYTHON, (program,), http=False)
+    return [*(server for server in SERVERS if server.websocket), library]

@@ -47,7 +47,7 @@ class Contender:
     """One side of a comparison: its name, its project, its interpreter and its processes.
 
     ``layer`` is a name that the project's settings understand. ``websocket`` says whether it speaks
-    WebSocket.
+    WebSocket, ``http`` whether it answers anything else.
     """
 
     name: str
@@ -56,6 +56,7 @@ class Contender:
     programs: tuple[Program, ...]
     layer: str = ""
     websocket: bool = True
+    http: bool = True
 
     @property
     def needs_redis(self) -> bool:
