@@ -9,6 +9,7 @@ from websockets.sync.client import connect
 
 from daphne.draining import Drain
 from tests.reactor import in_reactor
+from tests.waiting import wait_until
 
 
 class Connection:
@@ -104,5 +105,5 @@ def test_a_server_that_stops_closes_websockets_in_turns_by_1012(serve):
                 socket.recv(timeout=10)
             codes.append(caught.value.rcvd and caught.value.rcvd.code)
     assert codes == [1012] * 3
-    assert len(application.messages("websocket.disconnect")) == 3
+    wait_until(lambda: len(application.messages("websocket.disconnect")) == 3)
     assert {m["code"] for m in application.messages("websocket.disconnect")} == {1012}
