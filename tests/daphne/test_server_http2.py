@@ -14,6 +14,7 @@ from h2.connection import H2Connection
 from daphne.protocol import opening
 from tests.daphne.certificates import write_certificate
 from tests.daphne.conftest import RunningServer
+from tests.reactor import in_reactor
 from tests.waiting import wait_until
 
 OK = {"status": 200, "headers": [(b"Content-Length", b"2")], "content": b"ok"}
@@ -183,7 +184,7 @@ def test_the_end_of_a_server_is_told_by_goaway(serve: Serve) -> None:
     server.application(http_request=echo)
     client = Client(server.client().socket)
     assert client.body(client.get("/")) == b"2 /"
-    server.server.factory.shed("a test")
+    in_reactor(server.server.factory.shed, "a test")
     data = client.socket.recv(65536)
     assert any(isinstance(e, events.ConnectionTerminated) for e in client.h2.receive_data(data))
     assert client.socket.recv(1) == b""
