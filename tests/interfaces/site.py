@@ -219,8 +219,9 @@ class Site:
         self.folder = folder
         self.port = free_port()
         self._processes: list[subprocess.Popen[bytes]] = []
-        #: The server that was started last.
+        #: The server that was started last, and which of ``COMMANDS`` it is.
         self.server: subprocess.Popen[bytes] | None = None
+        self.kind = ""
         files = {
             "manage.py": MANAGE,
             "settings.py": SETTINGS % ({"ROUTING": "routing.channel_routing"} | layer),
@@ -240,6 +241,7 @@ class Site:
 
     def serve(self, kind: str) -> None:
         """Start a server of ``COMMANDS``; it listens once ``wait_until_it_listens`` returns."""
+        self.kind = kind
         self.server = self.run("-m", *COMMANDS[kind].format(port=self.port).split())
 
     def wait_until_it_listens(self) -> None:
