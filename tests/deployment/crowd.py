@@ -9,6 +9,8 @@ import socket
 from contextlib import suppress
 from pathlib import Path
 
+from tests.daphne.protocol.socket_driver import TEXT, client_frame, close_frame
+
 __all__ = ["Crowd", "memory", "peak_memory"]
 
 _UPGRADE = (
@@ -40,12 +42,6 @@ def _status(pid: int, name: str) -> float:
     return int(found[1]) / 1024
 
 
-def frame(payload: bytes, opcode: int = 1) -> bytes:
-    """A client's frame with a mask of zeros, so that the payload stands in clear."""
-    assert len(payload) < 126
-    return bytes([0x80 | opcode, 0x80 | len(payload), 0, 0, 0, 0]) + payload
-
-
 class Crowd:
     """Open WebSockets; ``receive_buffer`` is how many bytes the system keeps for each of them."""
 
@@ -72,7 +68,7 @@ class Crowd:
 
     def say(self, text: bytes) -> None:
         """Have the first one send a message."""
-        self.sockets[0].sendall(frame(text))
+        self.sockets[0].sendall(client_frame(TEXT, text))
 
     def read(self, length: int) -> None:
         """Read until each of them has got ``length`` bytes; pings count, and there are none yet."""
@@ -100,7 +96,7 @@ class Crowd:
     def leave(self) -> None:
         """Close all of them in order."""
         for client in self.sockets:
-            client.sendall(frame(b"\x03\xe8", 8))
+            client.sendall(close_frame(1000))
         for client in self.sockets:
             while client.recv(4096):
                 pass
