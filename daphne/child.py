@@ -17,11 +17,12 @@ from typing import Any
 
 from twisted.internet.protocol import Factory, Protocol
 
+from channels.readiness import Readiness
 from daphne.cli import CommandLineInterface
-from daphne.processes import ABORT
+from daphne.processes import ABORT, READY
 from daphne.server import Server
 
-__all__ = ["Line"]
+__all__ = ["Line", "ParentsView"]
 
 logger = logging.getLogger("daphne.processes")
 
@@ -32,14 +33,12 @@ class Line(Protocol):
     #: Twisted's, here always there.
     transport: Any
 
-    def __init__(self, server: Server, text: str) -> None:
-        """``text`` is said as soon as the line is open."""
+    def __init__(self, server: Server) -> None:
         self._server = server
-        self._text = text
 
-    def connectionMade(self) -> None:  # noqa: N802
-        """Say that the server listens."""
-        self.transport.write(self._text.replace("\n", " ").encode() + b"\n")
+    def say(self, text: str) -> None:
+        """Say one thing."""
+        self.transport.write(text.replace("\n", " ").encode() + b"\n")
 
     def dataReceived(self, data: bytes) -> None:  # noqa: N802
         """The parent says that it is time to stop."""
@@ -54,12 +53,33 @@ class Line(Protocol):
             self._server.stop()
 
 
-def open_line(number: int, server: Server, text: str) -> None:
-    """Open the line with the descriptor ``number``, in the reactor's thread."""
-    factory = Factory.forProtocol(lambda: Line(server, text))
-    factory.noisy = False
-    reactor.adoptStreamConnection(number, socket.AF_UNIX, factory)
-    os.close(number)
+class ParentsView(Readiness):
+    """What the parent hears of the child, which tells nobody else."""
+
+    def __init__(self, number: int) -> None:
+        """``number`` is the descriptor of the child's end of the line."""
+        super().__init__(environ={})
+        self._number = number
+        self._line: Line | None = None
+
+    @property
+    def is_watched(self) -> bool:
+        """The parent watches."""
+        return True
+
+    def listens(self, server: Server, text: str) -> None:
+        """Open the line, in the reactor's thread, and say ``text``."""
+        line = self._line = Line(server)
+        factory = Factory.forProtocol(lambda: line)
+        factory.noisy = False
+        reactor.adoptStreamConnection(self._number, socket.AF_UNIX, factory)
+        os.close(self._number)
+        line.say(text)
+
+    def ready(self, status: str = "") -> None:
+        """The layer answers."""
+        if self._line is not None:
+            self._line.say(READY)
 
 
 def main() -> int:
@@ -69,12 +89,8 @@ def main() -> int:
     os.set_blocking(number, False)
     os.set_inheritable(number, False)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)  # it is the parent's affair
-    command = CommandLineInterface()
-    return command.run_child(
-        sys.argv[2:],
-        handed_over,
-        lambda server, text: open_line(number, server, text),
-    )
+    parent = ParentsView(number)
+    return CommandLineInterface().run_child(sys.argv[2:], handed_over, parent.listens, parent)
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ from dataclasses import replace
 from typing import Any, NoReturn, TextIO
 
 from channels.distributions import find_conflicts
+from channels.readiness import Readiness
 from daphne.access import AccessLogGenerator
 from daphne.activation import passed_endpoints
 from daphne.binding import Sockets, bind, bind_udp
@@ -67,26 +68,31 @@ class CommandLineInterface:
         configuration = self._configure(args)
         try:
             self._refuse_mixture()
-            endpoints = _endpoints(configuration)
-            if configuration["processes"]:
-                sockets = _bind_all(configuration, endpoints)
-                return Processes(configuration["processes"], args, sockets).run()
-            return self._serve(configuration, endpoints, _log_start)
+            with _readiness(configuration) as readiness:
+                endpoints = _endpoints(configuration)
+                if configuration["processes"]:
+                    sockets = _bind_all(configuration, endpoints)
+                    return Processes(configuration["processes"], args, sockets, readiness).run()
+                return self._serve(configuration, endpoints, _log_start, readiness)
         except DaphneError as error:
             return _not_started(error)
 
     def run_child(
-        self, args: Sequence[str], inherited: Mapping[str, Any], announce: Announce
+        self,
+        args: Sequence[str],
+        inherited: Mapping[str, Any],
+        announce: Announce,
+        readiness: Readiness,
     ) -> int:
         """The same for a process of several, which listens on sockets of its parent.
 
-        ``inherited`` is what ``daphne.binding.Sockets`` hands over.
+        ``inherited`` is what ``daphne.binding.Sockets`` hands over; ``readiness`` tells the parent.
         """
         configuration = self._configure(args)
         own = {name: inherited[name] for name in ("udp", "admin") if name in inherited}
         configuration = replace(configuration, values={**configuration.values, **own})
         try:
-            return self._serve(configuration, inherited["endpoints"], announce)
+            return self._serve(configuration, inherited["endpoints"], announce, readiness)
         except DaphneError as error:
             return _not_started(error)
 
@@ -111,12 +117,16 @@ class CommandLineInterface:
     # -- one process ------------------------------------------------------------------------------
 
     def _serve(
-        self, configuration: Configuration, endpoints: Sequence[str], announce: Announce
+        self,
+        configuration: Configuration,
+        endpoints: Sequence[str],
+        announce: Announce,
+        readiness: Readiness,
     ) -> int:
         sys.path.insert(0, ".")
         layer = load_layer(configuration["channel_layer"])
         _warn_of_local_layer(layer, configuration)
-        self.server = self._make_server(layer, configuration, endpoints, announce)
+        self.server = self._make_server(layer, configuration, endpoints, announce, readiness)
         self.server.run()
         return ExitCode.CUT_SHORT if self.server.cut_short else ExitCode.STOPPED
 
@@ -126,6 +136,7 @@ class CommandLineInterface:
         configuration: Configuration,
         endpoints: Sequence[str],
         announce: Announce,
+        readiness: Readiness,
     ) -> Any:
         values = {name: configuration[name] for name in FIELDS}
         if configuration["proxy_headers"]:
@@ -139,6 +150,8 @@ class CommandLineInterface:
         values["action_logger"] = _action_logger(configuration)
         if configuration["workers"]:
             values["workers"] = Workers(layer, configuration["workers"])
+        if readiness.is_watched:
+            values["readiness"] = readiness
         make = self.server_class or importlib.import_module("daphne.server").Server
         try:
             return make(layer, endpoints=list(endpoints), announce=announce, **values)
@@ -175,7 +188,7 @@ def _warn_of_local_layer(layer: Any, configuration: Configuration) -> None:
         )
 
 
-# -- where to listen, what to log -----------------------------------------------------------------
+# -- where to listen, what to tell whom -----------------------------------------------------------
 
 
 def _endpoints(configuration: Configuration) -> list[str]:
@@ -214,6 +227,15 @@ def _bind_all(configuration: Configuration, endpoints: Sequence[str]) -> Sockets
         sockets.close()
         raise
     return sockets
+
+
+def _readiness(configuration: Configuration) -> Readiness:
+    """Who is told that the server is ready; raises ``StartError`` for a file that cannot be."""
+    path = configuration["ready_file"]
+    try:
+        return Readiness(path)
+    except OSError as error:
+        raise StartError(f"cannot write the ready file {path!r}: {error.strerror}") from error
 
 
 def _action_logger(configuration: Configuration) -> AccessLogGenerator | None:

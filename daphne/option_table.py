@@ -302,6 +302,13 @@ GROUPS: dict[str, Sequence[Option]] = {
             "where /metrics, /healthz and /readyz are, for those who run the server; "
             "or an endpoint string such as unix:/run/admin",
         ),
+        Option(
+            "ready_file",
+            TEXT,
+            "PATH",
+            "file that holds the process's number while it listens and its layer answers",
+            default=None,
+        ),
     ),
     "application": (
         Option("root_path", TEXT, "PATH", "where the application is mounted"),

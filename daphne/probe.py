@@ -5,6 +5,7 @@ from typing import Any
 
 from twisted.internet.defer import Deferred
 
+from channels.outage import Backoff
 from daphne.dispatch import Dispatch
 
 __all__ = ["Probe"]
@@ -26,6 +27,8 @@ class Probe:
         self._started = 0.0
         self._timeout: Any = None
         self._asking: list[Deferred[str]] = []
+        #: When ``until_it_answers`` asks next, or asked last; None where nobody waits for it.
+        self._next: Any = None
         #: Told the seconds of each message that came back.
         self.observe: Callable[[float], object] = lambda seconds: None
 
@@ -44,6 +47,30 @@ class Probe:
             self._dispatch.register(self._local, self)
             self._dispatch.send(self, None, self._channel + self._local, {}, self._local)
         return deferred
+
+    def until_it_answers(self, answers: Callable[[], object]) -> None:
+        """Call ``answers`` once a message has come back, unless ``give_up`` is called before."""
+        self._ask_after(0.0, Backoff(), answers)
+
+    def give_up(self) -> None:
+        """Have ``until_it_answers`` ask no more."""
+        if self._next is not None and self._next.active():
+            self._next.cancel()
+        self._next = None
+
+    def _ask_after(self, delay: float, delays: Backoff, answers: Callable[[], object]) -> None:
+        def ask() -> None:
+            self.ask().addCallback(self._asked, delays, answers)
+
+        self._next = self._reactor.callLater(delay, ask)
+
+    def _asked(self, reason: str, delays: Backoff, answers: Callable[[], object]) -> None:
+        if self._next is None:
+            return
+        if reason:
+            self._ask_after(delays.next_delay(), delays, answers)
+        else:
+            answers()
 
     def _answer(self, reason: str) -> None:
         if self._timeout.active():

@@ -5,13 +5,13 @@ sockets (``daphne.child``), and does what signals ask for:
 
 - A child that dies is replaced: at once if it had served for a while, else after a delay that
   grows. No client is refused meanwhile, because the parent holds the sockets.
-- SIGHUP starts as many new children. Once all of them listen, the old ones are told to stop; if
+- SIGHUP starts as many new children. Once all of them are ready, the old ones are told to stop; if
   one of the new ones does not come up, all of those end, and the old ones go on.
 - SIGTERM and SIGINT have all children stop in order, a second one at once.
 
-Each child has a line to its parent, a pair of sockets. The child says by it that it listens; the
-parent says that it shall stop. Its end means that the other side is gone: children whose parent
-was killed stop in order.
+Each child has a line to its parent, a pair of sockets. The child says by it that it listens, then
+that it is ready, as its layer has answered; the parent says that it shall stop. Its end means that
+the other side is gone: children whose parent was killed stop in order.
 """
 
 import json
@@ -28,15 +28,19 @@ from contextlib import contextmanager
 from types import FrameType
 
 from channels.outage import Backoff
+from channels.readiness import Readiness
 from daphne.binding import Sockets
 from daphne.exit_codes import ExitCode
 
-__all__ = ["ABORT", "STOP", "Processes"]
+__all__ = ["ABORT", "READY", "STOP", "Processes"]
 
 logger = logging.getLogger("daphne.processes")
 
 #: What the parent says on the line: stop in order, stop at once.
 STOP, ABORT = b"s", b"a"
+
+#: What a child says second, after what it says when it listens.
+READY = "ready"
 
 #: Seconds after which a child that served is sound, so that its successor need not wait.
 _SOUND_AFTER = 10.0
@@ -61,6 +65,8 @@ class _Child:
         self.started = time.monotonic()
         #: What it said when it listened; None before.
         self.said: str | None = None
+        #: Whether its layer has answered as well.
+        self.ready = False
         self._heard = b""
 
     def hear(self) -> bool:
@@ -72,8 +78,10 @@ class _Child:
         except OSError:
             return False
         self._heard += data
-        if self.said is None and self._heard.endswith(b"\n"):
-            self.said = self._heard.decode("utf-8", "replace").strip()
+        said, *more = self._heard.decode("utf-8", "replace").split("\n")
+        if more:
+            self.said = said.strip()
+            self.ready = READY in more[:-1]
         return bool(data)
 
     def tell(self, word: bytes) -> None:
@@ -89,9 +97,15 @@ class _Child:
 class Processes:
     """The children of one command."""
 
-    def __init__(self, count: int, args: Sequence[str], sockets: Sockets) -> None:
-        """``args`` are the command's; the children read all options again."""
+    def __init__(
+        self, count: int, args: Sequence[str], sockets: Sockets, readiness: Readiness | None = None
+    ) -> None:
+        """``args`` are the command's; the children read all options again.
+
+        ``readiness`` is told when all children are ready, when others take over, and at the end.
+        """
         self._count = count
+        self._readiness = readiness or Readiness(environ={})
         self._args = [*args]
         self._sockets = sockets
         self._selector = selectors.DefaultSelector()
@@ -138,7 +152,7 @@ class Processes:
             taken = {child.number for child in self._serving}
             self._serving.append(self._start(min(set(range(self._count)) - taken)))
         if now >= self._coming_until:
-            self._give_up_coming(f"they did not listen within {_START_TIMEOUT:.0f} s")
+            self._give_up_coming(f"they were not ready within {_START_TIMEOUT:.0f} s")
         if now >= self._kill_at:
             self._kill_at = float("inf")
             for child in [*self._serving, *self._coming, *self._leaving]:
@@ -184,6 +198,7 @@ class Processes:
     def _end_all(self) -> None:
         """Have all children stop, and start no more."""
         self._stopping = True
+        self._readiness.stopping()
         self._again = False
         self._coming_until = float("inf")
         self._restarts.clear()
@@ -212,22 +227,38 @@ class Processes:
         return child
 
     def _heard(self, child: _Child) -> None:
+        listened, was_ready = child.said is not None, child.ready
         if not child.hear():
             self._selector.unregister(child.line)
-        elif child.said is not None:
+        if child.said is not None and not listened:
             self._listens(child)
+        if child.ready and not was_ready:
+            self._is_ready(child)
 
     def _listens(self, child: _Child) -> None:
         """A child has said that it listens."""
         if self._stopping:
             child.tell(STOP)
         elif child in self._coming:
-            if all(one.said is not None for one in self._coming):
-                self._take_over()
+            pass  # until it is ready as well
         elif self._came_up:
             logger.info("Process %d serves", child.popen.pid)
         elif all(one.said is not None for one in self._serving):
             self._up()
+
+    def _is_ready(self, child: _Child) -> None:
+        """The layer of a child that listens has answered."""
+        if self._stopping:
+            return
+        if child in self._coming and all(one.ready for one in self._coming):
+            self._take_over()
+        elif child in self._serving and not self._coming:
+            self._tell_if_ready()
+
+    def _tell_if_ready(self) -> None:
+        """Tell that the children are ready that serve, if all of them are."""
+        if len(self._serving) == self._count and all(one.ready for one in self._serving):
+            self._readiness.ready(f"{self._serving[0].said}; {self._named(self._serving)}")
 
     def _up(self) -> None:
         """All children of the first generation listen."""
@@ -283,12 +314,13 @@ class Processes:
             self._again = True
             return
         self._again = False
+        self._readiness.reloading()
         logger.info("SIGHUP: starting %d new process(es)", self._count)
         self._coming = [self._start(number) for number in range(self._count)]
         self._coming_until = time.monotonic() + _START_TIMEOUT
 
     def _take_over(self) -> None:
-        """The new ones listen: the old ones stop, and nobody was refused in between."""
+        """The new ones are ready: the old ones stop, and nobody was refused in between."""
         for child in self._serving:
             child.tell(STOP)
         self._leaving += self._serving
@@ -297,6 +329,7 @@ class Processes:
         self._restarts.clear()
         self._delays.reset()
         logger.info("%s took over; the old ones finish", _sentence(self._named(self._serving)))
+        self._tell_if_ready()
         if self._again:
             self._replace()
 
@@ -307,6 +340,7 @@ class Processes:
         self._leaving += self._coming
         self._coming = []
         self._coming_until = float("inf")
+        self._tell_if_ready()
 
     def _named(self, children: Sequence[_Child]) -> str:
         return "processes " + ", ".join(str(child.popen.pid) for child in children)

@@ -20,6 +20,7 @@ from twisted.logger import ILogObserver, STDLibLogObserver, globalLogBeginner
 from twisted.python.failure import Failure
 
 from channels.names import random_part
+from channels.readiness import Readiness
 from daphne.access import DropLog, SlowRequestLog
 from daphne.deadlines import Deadlines
 from daphne.dispatch import Dispatch
@@ -92,6 +93,7 @@ class Server:
         ready: Callable[["Server"], object] | None = None,
         announce: Callable[["Server", str], object] | None = None,
         workers: Workers | None = None,
+        readiness: Readiness | None = None,
         make_core: Callable[[ConnectionContext], Core] | None = None,
         **limits: Any,
     ) -> None:
@@ -103,6 +105,7 @@ class Server:
         means that sockets may stay for ever. ``ready`` is called with the server once it listens,
         and so is ``announce``, with a line that says what listens where; by default it is logged.
         ``workers`` are started then, and finish what they run when the server has stopped.
+        ``readiness`` is told when the layer has answered as well, and when the server stops.
         ``limits`` are further fields of ``daphne.options.Options``.
 
         Raises ``UserWarning`` where neither an endpoint nor an address for ``udp`` is given,
@@ -139,6 +142,7 @@ class Server:
         self._ready = ready
         self._announce = announce or _log_start
         self._workers = workers
+        self._readiness = readiness
         #: The end of the workers, once it is waited for.
         self._finishing: Deferred[bool] | None = None
         #: Whether connections were dropped when the server stopped, since they did not finish.
@@ -166,6 +170,7 @@ class Server:
         )
         self._dispatch = Dispatch(reactor, self._view(), self.send_channel, self.factory.shed)
         self.factory.attach(self._dispatch)
+        self._probe = Probe(reactor, self._dispatch, self.send_channel)
         self._udp = UdpServer(reactor, self.options, self._view()) if self.options.udp else None
         self._admin = self._make_admin()
 
@@ -189,9 +194,8 @@ class Server:
             return None
         # Loaded only here: it takes prometheus_client.
         admin: type[Admin] = importlib.import_module("daphne.admin").Admin
-        probe = Probe(reactor, self._dispatch, self.send_channel)
         observation = Observation(
-            reactor, self.channel_layer, self._meters, self.factory, probe, self._udp
+            reactor, self.channel_layer, self._meters, self.factory, self._probe, self._udp
         )
         return admin(reactor, self.options.admin, observation, self._deadlines)
 
@@ -307,6 +311,8 @@ class Server:
         self._announce(self, text)
         if self._ready is not None:
             self._ready(self)
+        if (readiness := self._readiness) is not None:
+            self._probe.until_it_answers(lambda: readiness.ready(text))
 
     def _is_bound(self, port: Any, description: str) -> None:
         self._bound.append((description, port))
@@ -337,6 +343,9 @@ class Server:
         done: Deferred[None] = Deferred()
         self._shutting_down = done
         self.stopping = True
+        self._probe.give_up()
+        if self._readiness is not None:
+            self._readiness.stopping()
         if self._admin is not None:
             self._admin.leave()
         if self._udp is not None:

@@ -10,8 +10,17 @@ from django.core.management.base import CommandError, CommandParser
 from channels import DEFAULT_CHANNEL_LAYER
 from channels.asgi import ChannelLayerWrapper, channel_layers
 from channels.exceptions import InvalidChannelLayerError
+from channels.readiness import Readiness
 
-__all__ = ["add_layer_option", "add_option", "add_threads_option", "shared_layer", "threads_of"]
+__all__ = [
+    "add_layer_option",
+    "add_option",
+    "add_ready_file_option",
+    "add_threads_option",
+    "readiness_of",
+    "shared_layer",
+    "threads_of",
+]
 
 
 def add_option(parser: CommandParser, name: str, **arguments: Any) -> None:
@@ -52,6 +61,31 @@ def threads_of(options: dict[str, Any]) -> int:
     if threads < 1:
         raise CommandError(f"--threads must be 1 or more, not {threads}.")
     return threads
+
+
+def add_ready_file_option(parser: CommandParser) -> None:
+    """Add ``--ready-file``; ``readiness_of`` reads it."""
+    add_option(
+        parser,
+        "--ready-file",
+        metavar="PATH",
+        help="A file that holds the number of the process for as long as it receives messages; "
+        "its folder must exist. systemd and supervisor are told without it.",
+    )
+
+
+def readiness_of(options: dict[str, Any]) -> Readiness:
+    """Who is to be told that the process is ready: systemd, supervisor, and ``--ready-file``.
+
+    Raises ``CommandError`` where the file cannot be written.
+    """
+    try:
+        return Readiness(options["ready_file"])
+    except OSError as error:
+        raise CommandError(
+            f"--ready-file {options['ready_file']} cannot be written: {error.strerror}. Name a "
+            "file in a folder that exists, and in which this user may write."
+        ) from error
 
 
 def shared_layer(alias: str) -> ChannelLayerWrapper:

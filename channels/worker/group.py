@@ -5,12 +5,13 @@ import os
 import queue
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from django.db import connections
 
 from channels.asgi import ChannelLayerWrapper
 from channels.outage import Backoff
+from channels.readiness import Readiness
 
 from .dispatch import Callback
 from .worker import Worker
@@ -22,6 +23,17 @@ logger = logging.getLogger("django.channels")
 #: A thread that lived for so many seconds was sound; when it dies, its successor starts without a
 #: delay.
 SOUND_AFTER = 60.0
+
+
+class _Member(Readiness):
+    """The readiness of one worker of a group, which hears of it."""
+
+    def __init__(self, hear: Callable[[str], None]) -> None:
+        super().__init__(environ={})
+        self._hear = hear
+
+    def ready(self, status: str = "") -> None:
+        self._hear(status)
 
 
 class WorkerGroup(Worker):
@@ -86,6 +98,14 @@ class WorkerGroup(Worker):
         for worker in self._current():
             worker.wake()
 
+    def one_is_ready(self, status: str) -> None:
+        """A worker receives; when all of them do, the group does."""
+        with self._lock:
+            complete = len(self.workers) == self.n_threads
+            self.receives = complete and all(worker.receives for worker in self.workers)
+        if self.receives:
+            self.readiness.ready(f"{status}, with {self.n_threads} threads")
+
     def _current(self) -> list[Worker]:
         with self._lock:
             return list(self.workers)
@@ -99,6 +119,7 @@ class WorkerGroup(Worker):
             only_channels=self.only_channels,
             exclude_channels=self.exclude_channels,
         )
+        worker.readiness = _Member(self.one_is_ready)
         with self._lock:
             if self.termed:
                 return

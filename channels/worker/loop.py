@@ -15,6 +15,7 @@ from channels.asgi import ChannelLayerWrapper
 from channels.exceptions import InvalidStoredMessage
 from channels.names import random_part
 from channels.outage import Backoff, FailureLog
+from channels.readiness import Readiness
 
 from .stopping import StopSignals
 
@@ -38,6 +39,10 @@ class Loop:
         self.termed = False
         #: Whether it handles a message.
         self.in_job = False
+        #: Told once it receives, and when it begins to stop. By default nobody hears of that.
+        self.readiness = Readiness(environ={})
+        #: Whether a receive has succeeded.
+        self.receives = False
         self._signals = StopSignals(self.stop)
         self._listener = f"worker.{random_part()}"
         self._stopping = threading.Event()
@@ -62,6 +67,7 @@ class Loop:
         """The first half of ``stop``: no receive begins, no wait for a lost layer goes on."""
         self.termed = True
         self._stopping.set()
+        self.readiness.stopping()
 
     def wake(self) -> None:
         """The second half of ``stop``: a receive that waits returns without a message."""
@@ -79,9 +85,12 @@ class Loop:
         return self._signals if self.signal_handlers else nullcontext()
 
     def _next(self, channels: list[str], timeout: float | None) -> tuple[str | None, Any]:
-        """The next message, or ``(None, None)``; a layer that fails is waited for."""
+        """The next message, or ``(None, None)``; a layer that fails is waited for.
+
+        Until a receive has succeeded they do not wait, to show that the layer is there.
+        """
         try:
-            received = self._receive(channels, timeout)
+            received = self._receive(channels, timeout if self.receives else 0.0)
         except InvalidStoredMessage:
             # The layer works; one entry in it did not, and is gone.
             self._damage.failed("A message in layer %s was dropped:", self.channel_layer)
@@ -97,6 +106,9 @@ class Loop:
             self._backoff.reset()
             self._outage.recovered("Layer %s works again.", self.channel_layer)
             self._announced = float("-inf")
+        if not (self.receives or self.termed):
+            self.receives = True
+            self.readiness.ready(f"Receives from channel layer {self.channel_layer}")
         return received
 
     def _receive(self, channels: list[str], timeout: float | None) -> tuple[str | None, Any]:

@@ -12,6 +12,7 @@ from django.core.management.base import CommandError
 from channels.asgi import ChannelLayerWrapper, channel_layers
 from channels.layers.inmemory import ChannelLayer
 from channels.management.commands.runworker import Command
+from channels.readiness import is_ready
 from channels.routing import null_consumer
 from channels.worker import Worker, WorkerGroup
 from tests.waiting import wait_until
@@ -80,6 +81,12 @@ def test_filters_that_leave_nothing_are_refused(shared):
         call_command("runworker", exclude_channels=["*"])
 
 
+@pytest.mark.parametrize("command", ["runworker", "runwsgi", "rundelay"])
+def test_a_ready_file_that_cannot_be_written_is_refused(command, tmp_path):
+    with pytest.raises(CommandError, match="--ready-file .* cannot be written: No such file"):
+        call_command(command, ready_file=str(tmp_path / "missing" / "ready"))
+
+
 def test_the_layer_in_memory_is_refused():
     with pytest.raises(CommandError, match="cannot span multiple processes"):
         call_command("runworker")
@@ -106,7 +113,8 @@ def feed(sender, **kwargs):
         sender.channel_layer.send("tasks", {"n": n})
 
 def say(sender, **kwargs):
-    print("worker ready", type(sender).__name__)
+    # One write, whatever other threads say.
+    print(f"worker ready {type(sender).__name__}\n", end="")
 
 worker_process_ready.connect(feed)
 worker_ready.connect(say)
@@ -143,12 +151,15 @@ def fed_project(make_project: Any, task: str) -> Any:
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_it_runs_consumers_until_a_signal_ends_it_in_order(make_project, number):
-    worker = fed_project(make_project, "task").start("runworker", "-v", "2")
+    project = fed_project(make_project, "task")
+    worker = project.start("runworker", "-v", "2", "--ready-file", "ready")
     worker.wait_for("task 2 done")
+    wait_until(lambda: is_ready(project.folder / "ready", worker.pid))
 
     worker.signal(number)
 
     assert worker.wait() == 0
+    assert not (project.folder / "ready").exists()
     output = worker.output()
     assert "Traceback" not in output
     assert output.index("process ready") < output.index("worker ready Worker")

@@ -15,7 +15,9 @@ from channels.management.consumers import http_consumer, serves_static
 from channels.management.options import (
     add_layer_option,
     add_option,
+    add_ready_file_option,
     add_threads_option,
+    readiness_of,
     shared_layer,
     threads_of,
 )
@@ -51,10 +53,12 @@ class Command(BaseCommand):
             help="Do not listen on channels that match GLOB; may be repeated.",
         )
         add_threads_option(parser, "consumers that run at a time")
+        add_ready_file_option(parser)
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Run the worker. Raises ``CommandError`` for options that cannot work."""
         self.logger = setup_logger("django.channels", options["verbosity"])
+        readiness = readiness_of(options)
         layer = shared_layer(options["layer"])
         layer.router.check_default(http_consumer=http_consumer(serves_static()))
         worker = self.make_worker(layer, options)
@@ -66,7 +70,8 @@ class Command(BaseCommand):
         self.logger.info("Listening on channels %s", ", ".join(channels))
         worker_process_ready.send(sender=worker)
         worker.ready()
-        worker.run()
+        with readiness as worker.readiness:
+            worker.run()
         self.logger.info("The worker has stopped.")
 
     def make_worker(self, layer: ChannelLayerWrapper, options: dict[str, Any]) -> Worker:

@@ -14,7 +14,9 @@ from channels.handler.wsgi import WSGIApplication, WSGIConsumer
 from channels.log import setup_logger
 from channels.management.options import (
     add_layer_option,
+    add_ready_file_option,
     add_threads_option,
+    readiness_of,
     shared_layer,
     threads_of,
 )
@@ -44,18 +46,21 @@ class Command(BaseCommand):
         )
         add_layer_option(parser)
         add_threads_option(parser, "requests that are answered at a time")
+        add_ready_file_option(parser)
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Run the worker. Raises ``CommandError`` for arguments that cannot work."""
         logger = setup_logger("django.channels", options["verbosity"])
         threads = threads_of(options)
+        readiness = readiness_of(options)
         path = options["application"] or getattr(settings, "WSGI_APPLICATION", None)
         layer = shared_layer(options["layer"])
         worker = make_worker(layer, load_application(path), threads)
         logger.info("Serving %s with %d thread(s) on channel layer %s", path, threads, layer)
         worker_process_ready.send(sender=worker)
         worker.ready()
-        worker.run()
+        with readiness as worker.readiness:
+            worker.run()
         logger.info("The worker has stopped.")
 
 

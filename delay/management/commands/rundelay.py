@@ -12,7 +12,9 @@ from channels.log import setup_logger
 from channels.management.options import (
     add_layer_option,
     add_option,
+    add_ready_file_option,
     add_threads_option,
+    readiness_of,
     shared_layer,
     threads_of,
 )
@@ -40,16 +42,18 @@ class Command(BaseCommand):
             "Messages are sent when they are due, whatever it is.",
         )
         add_threads_option(parser, "threads that send")
+        add_ready_file_option(parser)
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Run the server. Raises ``CommandError`` for options that cannot work."""
         logger = setup_logger("django.channels", options["verbosity"])
+        readiness = readiness_of(options)
         layer = shared_layer(options["layer"])
         if not options["sleep"] > 0:
             raise CommandError(f"--sleep must be more than 0, not {options['sleep']}.")
         threads = threads_of(options)
         worker = Worker(layer, database_sleep_duration=options["sleep"], n_threads=threads)
-        with worker.signals_taken_over():
+        with readiness as worker.readiness, worker.signals_taken_over():
             logger.info("Listening on channel asgi.delay of channel layer %s", layer)
             worker.run()
         logger.info("The delay server has stopped.")
