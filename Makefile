@@ -38,8 +38,8 @@ $(VENV)/.installed: $(BIN)/python pyproject.toml setup.py $(EXTENSION_SOURCES)
 	CHANNELS_REQUIRE_EXTENSIONS=1 $(BIN)/python -m pip install --quiet --editable '.[all]'
 	@touch $@
 
-$(VENV)/.tests-installed: $(VENV)/.installed tests/requirements.txt
-	$(BIN)/python -m pip install --quiet --requirement tests/requirements.txt
+$(VENV)/.tests-installed: $(VENV)/.installed tests/requirements.txt docs/requirements.txt
+	$(BIN)/python -m pip install --quiet --requirement tests/requirements.txt --requirement docs/requirements.txt
 	@touch $@
 
 .PHONY: demo
@@ -59,12 +59,17 @@ lint: $(VENV)/.tests-installed ## Check style (ruff), types (mypy) and floors (i
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+# References that lead nowhere are warnings, and warnings are errors; only what has changed is built again.
+.PHONY: docs
+docs: $(VENV)/.tests-installed ## Build the documentation into build/docs/index.html
+	$(BIN)/sphinx-build --quiet --fail-on-warning --keep-going --nitpicky --doctree-dir build/doctrees docs build/docs
+
 .PHONY: test-js
 test-js: ## Check and test the JavaScript client alone
 	@.ci/test-js
 
 .PHONY: test
-test: servers lint $(if $(PYTEST_ARGS),,test-js) ## Lint, then run every test: JavaScript, compiled, in the browser, and what has a fallback once more pure
+test: servers lint $(if $(PYTEST_ARGS),,docs test-js) ## Lint, build the documentation, then run every test: JavaScript, compiled, in the browser, and what has a fallback once more pure
 	$(if $(PYTEST_ARGS),,$(MEASURED))
 	$(PYTEST) -m "not slow$(if $(PYTEST_ARGS),, and not measured)" $(PYTEST_ARGS)
 	CHANNELS_PURE_PYTHON=1 $(PYTEST) -m "not slow and not compiled_only" $(PYTEST_ARGS) $(NONE_IS_FINE)
@@ -74,7 +79,7 @@ coverage: $(VENV)/.tests-installed ## Measure that the tests without sockets cov
 	$(MEASURED)
 
 .PHONY: test-full
-test-full: servers lint $(if $(PYTEST_ARGS),,test-js) ## The same with the slow tests
+test-full: servers lint $(if $(PYTEST_ARGS),,docs test-js) ## The same with the slow tests
 	$(if $(PYTEST_ARGS),,$(MEASURED))
 	$(PYTEST) $(if $(PYTEST_ARGS),$(PYTEST_ARGS),-m "not measured or slow")
 	CHANNELS_PURE_PYTHON=1 $(PYTEST) -m "not compiled_only" $(PYTEST_ARGS) $(NONE_IS_FINE)

@@ -18,7 +18,7 @@ from typing import Any
 from daphne.option_table import APPLICATION, GROUPS, OPTIONS, Option
 from daphne.options import in_short
 
-__all__ = ["Configuration", "ConfigurationError", "build_parser", "read_configuration"]
+__all__ = ["Configuration", "ConfigurationError", "build_parser", "help_of", "read_configuration"]
 
 #: What variables of the environment begin with.
 PREFIX = "DAPHNE_"
@@ -224,7 +224,7 @@ def build_parser(description: str) -> argparse.ArgumentParser:
 
 def _add(group: argparse._ArgumentGroup, option: Option) -> None:
     kind = option.kind
-    arguments: dict[str, Any] = {"dest": option.dest, "help": _help(option)}
+    arguments: dict[str, Any] = {"dest": option.dest, "help": help_of(option)}
     if kind.is_flag:
         group.add_argument(*option.flags, action=argparse.BooleanOptionalAction, **arguments)
         return
@@ -245,8 +245,8 @@ def _argument_type(read: Callable[[str], Any]) -> Callable[[str], Any]:
     return read_argument
 
 
-def _help(option: Option) -> str:
-    """The help with the default, unless that speaks of it itself or there is none."""
+def help_of(option: Option) -> str:
+    """What ``--help`` says: with the default, unless the text speaks of it or there is none."""
     value, text = option.default_value, option.help
     nothing = value in ("", ()) or (value is None and not option.kind.may_be_none)
     if "(default" not in text and not option.kind.is_flag and not nothing:
