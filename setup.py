@@ -14,7 +14,11 @@ from setuptools.command.build_py import build_py
 HERE = Path(__file__).parent
 
 #: The import packages whose sources stand at the top level under another name.
-PACKAGE_DIR = {"channels.delay": "delay", "channels._speedups": "_speedups"}
+PACKAGE_DIR = {
+    "channels.delay": "delay",
+    "channels.deploy": "deploy",
+    "channels._speedups": "_speedups",
+}
 
 #: Plugins for other Twisted programs; no package of ours, since Twisted owns ``twisted.plugins``.
 PLUGINS = "daphne/twisted/plugins"
@@ -30,7 +34,7 @@ def find_packages() -> list[str]:
     for name, folder in roots.items():
         for init in sorted((HERE / folder).glob("**/__init__.py")):
             relative = init.parent.relative_to(HERE / folder).parts
-            if name == "channels" and relative[:1] in {("delay",), ("_speedups",)}:
+            if name == "channels" and relative[:1] in {("delay",), ("deploy",), ("_speedups",)}:
                 continue  # the symlinks that type checkers need
             found.append(".".join((name, *relative)))
     return found
