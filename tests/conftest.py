@@ -28,11 +28,13 @@ PACKAGES = {
     "chromedriver": "chromium-driver",
     "curl": "curl",
     "h2load": "nghttp2-client",
+    "haproxy": "haproxy",
     "nghttp": "nghttp2-client",
     "nginx": "nginx",
     "postgres": "postgresql",
     "redis-server": "redis-server",
     "rabbitmq-server": "rabbitmq-server",
+    "systemd-analyze": "systemd",
 }
 
 #: Tests that run over the compiled engine only: of parts that take no compiled module themselves,
