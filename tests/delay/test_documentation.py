@@ -10,16 +10,15 @@ from channels.delay.models import DelayedMessage
 TEXT = (Path(__file__).parents[2] / "docs/delay.md").read_text()
 
 
-def sample(name: str) -> str:
-    """The block of code that is marked with ``name``."""
-    found = re.search(rf"<!-- tested: {name} -->\n```python\n(.*?)```", TEXT, re.DOTALL)
-    assert found, name
-    return found[1]
+#: The blocks of code that are marked with this test.
+SEND_LATER, PROTOCOL = re.findall(
+    r"<!-- test: tests/delay/test_documentation.py -->\n```python\n(.*?)```", TEXT, re.DOTALL
+)
 
 
 def test_send_later(run, layer):
     run()
-    first, cancelling = sample("send_later").split("cancel(key)")
+    first, cancelling = SEND_LATER.split("cancel(key)")
 
     names: dict[str, object] = {}
     exec(first, names)
@@ -34,7 +33,7 @@ def test_send_later(run, layer):
 def test_protocol(run, layer, stored):
     run()
 
-    exec(sample("protocol").replace("10 * 1000", "10"), {})
+    exec(PROTOCOL.replace("10 * 1000", "10"), {})
 
     assert layer.receive(["reminders"], block=True, timeout=20)[1] == {"user": 3}
 

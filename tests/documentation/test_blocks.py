@@ -1,0 +1,73 @@
+"""The blocks of each page, in their order."""
+
+import re
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from channels.test.layers import captive_layers
+from tests.databases import made_databases, rolled_back
+from tests.documentation import languages
+from tests.documentation.blocks import PAGES, REASONS, ROOT, Block, blocks_of
+from tests.documentation.python import PythonPage, parse_fragment
+from tests.documented.project import made_project
+
+pytestmark = pytest.mark.compiled_only  # what it runs has tests of its own
+
+#: Blocks that are not run, at most: a page that needs more of them is to be written otherwise.
+MOST = {"fragment": 12, "machine": 30}
+
+
+def name_of(page: Path) -> str:
+    return str(page.relative_to(ROOT))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def tables():
+    with made_databases():
+        yield
+
+
+@pytest.fixture
+def project(tmp_path):
+    """An empty project on a captive layer; all that it does to the database is undone."""
+    with captive_layers(["default"]), made_project(tmp_path) as project, rolled_back():
+        yield project
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_all_blocks_run(page, project, tmp_path):
+    python = PythonPage(project)
+    for block in blocks_of(page):
+        run(block, python, tmp_path)
+
+
+def run(block: Block, python: PythonPage, folder: Path) -> None:
+    """Do with a block what its language and its note say."""
+    if block.note.startswith("tests/"):
+        assert block.page.name in (ROOT / block.note).read_text(), f"{block.place}: {block.note}"
+    elif block.note in ("output", "drawing"):
+        assert block.language in ("", "text", "console"), f"{block.place}: {block.note}?"
+    elif block.note not in ("", *REASONS):
+        pytest.fail(f"{block.place}: {block.note!r} is no reason; these are: {', '.join(REASONS)}")
+    elif block.language != "python":
+        languages.check(block, folder)
+    elif block.note == "fragment":
+        parse_fragment(block)
+    else:
+        python.run(block)
+
+
+def test_few_blocks_are_not_run():
+    notes = Counter(block.note for page in PAGES for block in blocks_of(page))
+    for reason, most in MOST.items():
+        assert notes[reason] <= most, reason
+
+
+def test_every_test_that_is_named_is_there_and_every_comment_is_understood():
+    for page in PAGES:
+        written = len(re.findall("<!-- test:", page.read_text()))
+        blocks = list(blocks_of(page))
+        understood = [block for block in blocks if block.note or block.is_hidden]
+        assert len(understood) == written, f"{name_of(page)}: a comment belongs to no block"
