@@ -120,6 +120,7 @@ class WorkerGroup(Worker):
             exclude_channels=self.exclude_channels,
         )
         worker.readiness = _Member(self.one_is_ready)
+        worker.watch = self.watch
         with self._lock:
             if self.termed:
                 return

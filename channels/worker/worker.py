@@ -18,6 +18,7 @@ from channels.sessions.watching import watcher
 from channels.signals import worker_ready
 
 from .dispatch import Callback, Dispatcher, Follower
+from .jobs import IDLE_WATCH, Job, Watch
 from .loop import Loop
 
 __all__ = ["Worker"]
@@ -35,6 +36,9 @@ class Worker(Loop):
     ``run`` returns after ``stop``, or a signal. A running consumer is finished first, and what it
     sent is flushed; a message that was received is handled; none is received any more.
     """
+
+    #: Where it notes what it does.
+    watch: Watch = IDLE_WATCH
 
     def __init__(
         self,
@@ -88,14 +92,14 @@ class Worker(Loop):
         with self.signals_taken_over():
             self._announce(channels)
             try:
-                with pending_message_store.holding(self.channel_layer):
-                    self._work(channels)
+                with pending_message_store.holding(self.channel_layer), self.watch.job() as job:
+                    self._work(channels, job)
             finally:
                 self._send_held()
                 self._hand_over()
                 self._announce([])
 
-    def _work(self, channels: list[str]) -> None:
+    def _work(self, channels: list[str], job: Job) -> None:
         dispatcher = Dispatcher(
             self.channel_layer,
             type(self),
@@ -110,7 +114,9 @@ class Worker(Loop):
                 channel, content, carried = follower or (*self._next(channels, refresh), None)
                 if channel is not None:
                     self.in_job = True
+                    job.begin(channel, content)
                     dispatcher.dispatch(channel, content, carried)
+                    job.end()
                     self.in_job = False
                 if self._announcement_is_due(channel, refresh):
                     self._announce(channels)

@@ -114,7 +114,7 @@ def feed(sender, **kwargs):
 
 def say(sender, **kwargs):
     # One write, whatever other threads say.
-    print(f"worker ready {type(sender).__name__}\n", end="")
+    print(f"worker ready {type(sender).__name__}\\n", end="")
 
 worker_process_ready.connect(feed)
 worker_ready.connect(say)
