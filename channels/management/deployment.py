@@ -137,7 +137,7 @@ class Deployment:
 
     def _announced(self, part: str, arguments: Sequence[str]) -> str:
         """The command of a program that says when it is ready, each of its processes by itself."""
-        file = plain(shlex.quote(str(self.folder / "run" / f"{self.name}-{part}")))
+        file = plain(shlex.quote(str(self.folder / "state" / f"{self.name}-{part}")))
         return f"{command_line(arguments)} --ready-file {file}-%(process_num)d.ready"
 
     def _program(

@@ -134,14 +134,14 @@ class Supervised:
 
     def ready_files(self) -> list[Path]:
         """The files of all processes that have said that they are ready."""
-        return [*self.folder.glob("run/*.ready")]
+        return [*self.folder.glob("state/*.ready")]
 
     def is_ready(self, name: str) -> bool:
         """Whether a process has said so."""
         group, _, process = name.partition(":")
         number = process.rpartition("-")[2] if process[-1].isdigit() else "0"
         part = process.removesuffix(f"-{number}").removeprefix("site-")
-        return is_ready(self.folder / "run" / f"site-{part}-{number}.ready", self.pid(name))
+        return is_ready(self.folder / "state" / f"site-{part}-{number}.ready", self.pid(name))
 
     def pid(self, name: str) -> int:
         """The number of a process, 0 where it is not running."""

@@ -114,7 +114,7 @@ def test_a_worker_that_died_is_replaced_and_one_that_does_not_come_up_ends_the_r
     first, second = map(site.pid, WORKERS)
     os.kill(first, signal.SIGKILL)
     # What it has left behind does not count for the one that takes its place.
-    file = site.folder / "run" / "site-all-0.ready"
+    file = site.folder / "state" / "site-all-0.ready"
     wait_until(lambda: file.exists() and not is_ready(file, first), 30)
     wait_until(lambda: site.is_ready(WORKERS[0]), 30)
     first = site.pid(WORKERS[0])
@@ -122,7 +122,7 @@ def test_a_worker_that_died_is_replaced_and_one_that_does_not_come_up_ends_the_r
     (folder / "stuck").touch()
     output = roll(site, timeout=1)
     assert output.startswith("CommandError: site-workers:all-0 was not ready within 1 s: process ")
-    assert f" has not written {site.folder}/run/site-all-0.ready." in output
+    assert f" has not written {site.folder}/state/site-all-0.ready." in output
     assert "Not restarted: site-workers:all-1." in output
     assert site.pid(WORKERS[0]) != first and site.pid(WORKERS[1]) == second
 

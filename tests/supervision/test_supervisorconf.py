@@ -75,7 +75,7 @@ def test_a_project_has_daphne_and_two_workers_of_each_kind(layer, tmp_path):
     assert options.serverurl == f"unix://{tmp_path}/run/supervisor.sock"
     daphne = shlex.split(processes["site-daphne:site-daphne"].command)
     assert daphne[1:9] == "-m daphne --processes 2 --bind 127.0.0.1 --port 8000".split()
-    assert daphne[-2:] == ["--ready-file", f"{tmp_path}/run/site-daphne-0.ready"]
+    assert daphne[-2:] == ["--ready-file", f"{tmp_path}/state/site-daphne-0.ready"]
     patterns = {
         name: [word for word in shlex.split(process.command) if "-channels=" in word]
         for name, process in processes.items()
@@ -127,7 +127,7 @@ def test_the_settings_say_what_runs_and_options_win(layer, tmp_path):
 
 def test_paths_and_values_arrive_as_they_are(tmp_path):
     folder = tmp_path / "100% of 'it'"
-    for name in ("programs", "log", "run"):
+    for name in ("programs", "log", "run", "state"):
         (folder / name).mkdir(parents=True)
     deployment = Deployment(
         name="site",
@@ -153,7 +153,7 @@ def test_paths_and_values_arrive_as_they_are(tmp_path):
     assert daphne.stdout_logfile == f"{folder}/log/site-daphne-0.log"
     words = shlex.split(daphne.command)
     assert words[0] == "/100% python" and "50% off" in words
-    assert words[-1] == f"{folder}/run/site-daphne-0.ready"
+    assert words[-1] == f"{folder}/state/site-daphne-0.ready"
     worker = shlex.split(processes["site-workers:all-1"].command)
     assert "--exclude-channels=a'b%*" in worker and "--layer=other" in worker
     redis = (folder / "redis.conf").read_text()

@@ -168,14 +168,15 @@ class Command(BaseCommand):
         socket = str(deployment.folder / "run" / "supervisor.sock")
         if len(os.fsencode(socket)) > _LONGEST_SOCKET:
             raise CommandError(f"The path of a socket cannot be so long: {socket}. Take another.")
-        for folder in ("programs", "log", "run"):
+        for folder in ("programs", "log", "run", "state"):
             path = deployment.folder / folder
             try:
                 path.mkdir(parents=True, exist_ok=True)
             except OSError as error:
                 raise CommandError(f"{path} cannot be made: {error.strerror}.") from error
         if deployment.user:
-            shutil.chown(deployment.folder / "run", deployment.user)
+            # The others stay with root, who writes into them: nobody else is to put links there.
+            shutil.chown(deployment.folder / "state", deployment.user)
 
 
 def _chosen(options: dict[str, Any]) -> dict[str, Any]:
