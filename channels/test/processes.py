@@ -216,9 +216,11 @@ class _Reports:
     def next(self, timeout: float) -> dict[str, Any]:
         """The next report. Raises ``TimeoutError``, and ``EOFError`` when the process has ended."""
         deadline = time.monotonic() + timeout
+        poll = select.poll()  # unlike select(), for descriptors of any number
+        poll.register(self._descriptor, select.POLLIN)
         while b"\n" not in self._read:
             left = max(0.0, deadline - time.monotonic())
-            if not select.select([self._descriptor], [], [], left)[0]:
+            if not poll.poll(left * 1000):
                 raise TimeoutError
             data = os.read(self._descriptor, 65536)
             if not data:

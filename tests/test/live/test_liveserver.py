@@ -1,6 +1,8 @@
 """``ChannelLiveServerTestCase``: a whole site in processes of its own."""
 
 import os
+import resource
+from collections.abc import Iterator
 from contextlib import ExitStack
 from urllib.error import HTTPError
 from urllib.request import urlopen
@@ -278,3 +280,24 @@ def test_what_goes_wrong_is_seen_on_standard_error(capfd):
     assert seen.count("ZeroDivisionError: a view that fails") == 1
     assert "absent" not in seen
     assert "Dropping" not in seen
+
+
+@pytest.fixture
+def many_files() -> Iterator[None]:
+    """As many open files as a descriptor of ``select`` may not have (FD_SETSIZE is 1,024)."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with ExitStack() as stack:
+        if soft < 2048:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (2048, hard))
+            stack.callback(resource.setrlimit, resource.RLIMIT_NOFILE, (soft, hard))
+        while stack.enter_context(open(os.devnull)).fileno() < 1024:
+            pass
+        yield
+
+
+def test_a_site_is_served_to_a_process_with_more_than_a_thousand_open_files(many_files):
+    class Case(ChannelLiveServerTestCase):
+        def test(self):
+            assert get(f"{self.live_server_url}/names/") == ""
+
+    passes(Case)
