@@ -24,10 +24,18 @@ def server() -> Iterator[RunningServer]:
     one.close()
 
 
-def paths(server: Any, port: int) -> tuple[str, ...]:
-    """Paths of the requests that reached the application from the client on this port."""
-    requests = server.app.messages("http.request")
-    return tuple(message["path"] for message in requests if message["client"][1] == port)
+class Arrivals:
+    """What reaches the application of one client from now on (an earlier one may have had its port)."""
+
+    def __init__(self, application: Any, client: Any) -> None:
+        self._application = application
+        self._port = client.socket.getsockname()[1]
+        self._earlier = len(application.messages("http.request"))
+
+    def paths(self) -> tuple[str, ...]:
+        """Paths of its requests."""
+        requests = self._application.messages("http.request")[self._earlier :]
+        return tuple(message["path"] for message in requests if message["client"][1] == self._port)
 
 
 def whole(client: Any, data: bytes) -> None:
@@ -56,12 +64,12 @@ def test_request_smuggling_one_request_in_is_one_at_the_application(
     server, row: Row, send: Callable[[Any, bytes], None]
 ):
     client = server.client()
-    port = client.socket.getsockname()[1]
+    arrivals = Arrivals(server.app, client)
     send(client, row.data)
     statuses = [client.response(head=row.data.startswith(b"HEAD")).status for _ in row.statuses]
     assert tuple(statuses) == row.statuses
     if not row.closes:
         client.socket.shutdown(socket.SHUT_WR)
     assert client.closed()
-    wait_until(lambda: len(paths(server, port)) >= len(row.paths))
-    assert paths(server, port) == row.paths
+    wait_until(lambda: len(arrivals.paths()) >= len(row.paths))
+    assert arrivals.paths() == row.paths
