@@ -98,8 +98,11 @@ class RedisWaits(RedisQueues):
                     popped = commands.quick_reply(part.shard, deadline)
         except BaseException:
             self._blocked.pop(commands.wakeup, None)
-            for shard, (key, entry) in commands.end():
-                self._give_back(shard, part.queue_of(key), entry)
+            try:
+                for shard, (key, entry) in commands.end():
+                    self._give_back(shard, part.queue_of(key), entry)
+            finally:
+                self._keep_pipe(commands)
             raise
         if popped is None:
             return self._pop_of_any(listening, deadline, token, commands)
@@ -147,11 +150,14 @@ class RedisWaits(RedisQueues):
         try:
             first = self._first_reply(commands, frames, deadline, token)
         except BaseException:
-            for shard, reply in commands.end():
-                unused(shard, reply)
-            raise
-        finally:
             self._blocked.pop(commands.wakeup, None)
+            try:
+                for shard, reply in commands.end():
+                    unused(shard, reply)
+            finally:
+                self._keep_pipe(commands)
+            raise
+        self._blocked.pop(commands.wakeup, None)
         for shard, reply in commands.end() if commands.blocked else ():
             if first is None:
                 first = shard, reply
@@ -159,6 +165,11 @@ class RedisWaits(RedisQueues):
                 unused(shard, reply)
         self._commands.append(commands)
         return first
+
+    def _keep_pipe(self, commands: Commands) -> None:
+        """Take back commands that failed: others may be about to write to their pipe."""
+        commands.close_connections()
+        self._commands.append(commands)
 
     def _first_reply(
         self,

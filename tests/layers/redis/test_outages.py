@@ -4,6 +4,7 @@ Whole deployments are tested in ``tests/deployment/test_redis_outages.py``.
 """
 
 import asyncio
+import os
 import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -81,6 +82,29 @@ def test_backend_away_every_call_says_so(layer: RedisChannelLayer, server: Redis
     assert layer.receive(["one"], block=True) == ("one", {"n": 1})
     assert in_reactor(layer.send_twisted, "one", {"n": 2}) is None
     assert in_reactor(layer.receive_twisted, ["one"]) == ("one", {"n": 2})
+
+
+@pytest.mark.parametrize("channels", [["one"], ["one", "two?x"]])
+def test_receives_that_fail_leave_nothing_open(
+    layer: RedisChannelLayer, server: RedisServer, channels: list[str]
+) -> None:
+    def fail() -> int:
+        with pytest.raises(LayerUnavailable):
+            layer.receive(channels, block=True)
+        return sum(os.readlink(f"/proc/self/fd/{one}").startswith("pipe:") for one in descriptors())
+
+    layer.receive(channels)
+    server.stop()
+    before = fail()
+    for _ in range(3):
+        fail()
+    assert fail() == before
+    server.start()
+
+
+def descriptors() -> list[str]:
+    """Those of this process, without the one that reads them."""
+    return [one for one in os.listdir("/proc/self/fd") if os.path.lexists(f"/proc/self/fd/{one}")]
 
 
 @pytest.mark.parametrize("seconds", [2, pytest.param(5, marks=pytest.mark.slow)])
