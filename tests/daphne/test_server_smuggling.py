@@ -25,7 +25,7 @@ def server() -> Iterator[RunningServer]:
 
 
 class Arrivals:
-    """What reaches the application of one client from now on (an earlier one may have had its port)."""
+    """What reaches the application of one client, whose port an earlier one may have had."""
 
     def __init__(self, application: Any, client: Any) -> None:
         self._application = application
@@ -73,3 +73,4 @@ def test_request_smuggling_one_request_in_is_one_at_the_application(
     assert client.closed()
     wait_until(lambda: len(arrivals.paths()) >= len(row.paths))
     assert arrivals.paths() == row.paths
+    client.close()
