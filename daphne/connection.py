@@ -225,19 +225,16 @@ class Connection:
                     self._apply()
                 finally:
                     self._applying = False
+                if self._out:
+                    self._factory.cork.hold(self)
         except Exception:
             self._fail()
 
     def _apply(self) -> None:
         """Carry out operations until the core has no more."""
-        while True:
-            operations = self._core.operations()
+        while operations := self._core.operations():
             for operation in operations:
                 _APPLY[type(operation)](self, operation)
-            if self._out:
-                self._flush()
-            elif not operations:
-                return
 
     def _fail(self) -> None:
         """A core raised: that is a defect, which costs this connection and no other."""
@@ -246,6 +243,11 @@ class Connection:
         self._out.clear()
         if not self._lost:
             self.abort()
+
+    def flush(self) -> None:
+        """Write what was held back."""
+        if self._out:
+            self._feed(self._flush)
 
     def _flush(self) -> None:
         """Write what the operations so far have collected, in one piece."""

@@ -23,6 +23,7 @@ from daphne.options import Options
 from daphne.protocol.core import ConnectionContext, Core
 from daphne.protocol.opening import speaks_http2
 from daphne.protocol.trust import TrustedProxies
+from daphne.writes import Cork
 
 __all__ = ["Connection", "HTTPFactory", "most_connections"]
 
@@ -55,6 +56,7 @@ class HTTPFactory:
         self.options = options
         self.make_core = make_core
         self.deadlines = deadlines
+        self.cork = Cork(reactor)
         self.seconds: Callable[[], float] = reactor.seconds
         #: Filled in by ``attach`` before the first connection.
         self.dispatch: Dispatch

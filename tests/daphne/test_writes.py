@@ -2,15 +2,16 @@
 
 import inspect
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 from twisted.internet import tcp, unix
 from twisted.internet.abstract import FileDescriptor
 from twisted.internet.protocol import Factory, Protocol
+from twisted.internet.task import Clock
 from twisted.protocols.tls import TLSMemoryBIOProtocol
 
-from daphne.writes import buffered, is_plain, write
+from daphne.writes import Cork, buffered, is_plain, write
 from tests.reactor import in_reactor, reactor
 from tests.waiting import wait_until
 
@@ -138,3 +139,48 @@ def test_an_error_of_the_socket_ends_the_connection(connection):
 
     in_reactor(reset_and_write)
     wait_until(lambda: protocol.calls[-1:] == ["stop"])
+
+
+class Held:
+    """Says in ``flushed`` when it is flushed; ``then`` is done at that time."""
+
+    def __init__(self, flushed: list["Held"], then: Callable[[], object] = bool) -> None:
+        self._flushed = flushed
+        self._then = then
+
+    def flush(self) -> None:
+        self._flushed.append(self)
+        self._then()
+
+
+def test_what_is_held_back_leaves_once_and_in_order_when_the_turn_ends():
+    clock, flushed = Clock(), []
+    cork = Cork(clock)
+    first, second = Held(flushed), Held(flushed)
+    for one in (first, second, first):
+        cork.hold(one)
+    assert flushed == []
+    clock.advance(0)
+    assert flushed == [first, second]
+    clock.advance(0)
+    assert flushed == [first, second]
+
+
+def test_what_a_flush_leads_to_leaves_with_the_next_turn():
+    clock, flushed = Clock(), []
+    cork = Cork(clock)
+    later = Held(flushed)
+    cork.hold(Held(flushed, lambda: cork.hold(later)))
+    clock.advance(0)
+    assert later not in flushed
+    clock.advance(0)
+    assert flushed[-1] is later
+
+
+def test_a_turn_that_handles_very_many_holds_back_a_few_of_them_only():
+    flushed = []
+    cork = Cork(Clock())
+    many = [Held(flushed) for _ in range(150)]
+    for one in many:
+        cork.hold(one)
+    assert flushed == many[:128]
