@@ -5,6 +5,7 @@ are any: a long task holds up no page then, and no page a socket.
 """
 
 import re
+import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -13,6 +14,8 @@ from django.core.exceptions import ImproperlyConfigured
 from django.core.management.base import CommandError
 
 from channels.asgi import ChannelLayerWrapper
+from channels.management.commands.runworker import Command as Runworker
+from channels.management.commands.runworker import limits_of
 from channels.worker import Worker
 
 __all__ = ["Kind", "kinds_of", "overridden"]
@@ -22,25 +25,33 @@ _PROCESSES = 2
 
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
 
+#: What is given as a list.
+_LISTS = ("only", "exclude", "options")
+
 _COUNT = re.compile(r"([A-Za-z][A-Za-z0-9_]*)=(\d+)(?:x(\d+))?")
 
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """Some workers that listen to the same channels: ``only`` those, but not to ``exclude``."""
+    """Some workers that listen to the same channels: ``only`` those, but not to ``exclude``.
+
+    ``options`` are further ones of ``runworker``.
+    """
 
     name: str
     only: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
     processes: int = _PROCESSES
     threads: int = 1
+    options: tuple[str, ...] = ()
 
     @property
     def arguments(self) -> list[str]:
         """The options of ``runworker`` that make such a worker."""
         arguments = [f"--only-channels={pattern}" for pattern in self.only]
         arguments += [f"--exclude-channels={pattern}" for pattern in self.exclude]
-        return arguments + ([f"--threads={self.threads}"] if self.threads > 1 else [])
+        arguments += [f"--threads={self.threads}"] if self.threads > 1 else []
+        return [*arguments, *self.options]
 
     @property
     def description(self) -> str:
@@ -69,8 +80,8 @@ def kinds_of(layer: ChannelLayerWrapper, given: Any, counts: Iterable[str]) -> l
     """The kinds of workers for ``layer``, whose channels are shared out among them.
 
     ``given`` is what the settings say: None, or a dict of names to dicts with ``only``,
-    ``exclude``, ``processes`` and ``threads``. ``counts`` are as ``overridden`` takes them. Raises
-    ``CommandError`` where they are wrong, or leave a channel to nobody.
+    ``exclude``, ``processes``, ``threads`` and ``options``. ``counts`` are as ``overridden`` takes
+    them. Raises ``CommandError`` where they are wrong, or leave a channel to nobody.
     """
     kinds = _default(layer) if given is None else [*map(_read, *_items(given))]
     kinds = [kind for kind in overridden(kinds, counts) if kind.processes]
@@ -123,20 +134,22 @@ def _read(name: Any, options: Any) -> Kind:
     where = f"CHANNELS_SUPERVISOR['workers'][{name!r}]"
     if not isinstance(name, str) or not _NAME.fullmatch(name):
         raise CommandError(f"{where}: a name has letters, digits and underscores.")
-    known = ("only", "exclude", "processes", "threads")
+    known = ("only", "exclude", "processes", "threads", "options")
     if not isinstance(options, Mapping) or not set(options) <= set(known):
         raise CommandError(
             f"{where} must be a dict with some of {', '.join(known)}, not {options!r}."
         )
-    patterns = {}
-    for key in ("only", "exclude"):
-        patterns[key] = value = options.get(key, ())
-        if isinstance(value, str) or not all(isinstance(one, str) for one in value):
-            raise CommandError(f"{where}[{key!r}] must be a list of patterns, not {value!r}.")
+    lists: dict[str, Any] = {
+        key: _texts(f"{where}[{key!r}]", options.get(key, ())) for key in _LISTS
+    }
     numbers = {key: options[key] for key in ("processes", "threads") if key in options}
-    return _checked(
-        Kind(name, tuple(patterns["only"]), tuple(patterns["exclude"]), **numbers), where
-    )
+    return _checked(Kind(name, **lists, **numbers), where)
+
+
+def _texts(where: str, value: Any) -> tuple[str, ...]:
+    if isinstance(value, str) or not all(isinstance(one, str) for one in value):
+        raise CommandError(f"{where} must be a list of texts, not {value!r}.")
+    return tuple(value)
 
 
 def _checked(kind: Kind, where: str = "--workers") -> Kind:
@@ -145,4 +158,12 @@ def _checked(kind: Kind, where: str = "--workers") -> Kind:
             raise CommandError(
                 f"{where}: {key} must be a whole number, {least} or more, not {value!r}."
             )
+    try:
+        limits_of(
+            vars(Runworker().create_parser("manage.py", "runworker").parse_args(kind.options))
+        )
+    except (CommandError, SystemExit) as error:
+        raise CommandError(
+            f"{where}: runworker does not take the options {shlex.join(kind.options)}: {error}"
+        ) from error
     return kind

@@ -111,7 +111,7 @@ def test_each_program_is_given_the_time_and_the_signals_that_it_needs(layer, tmp
 def test_the_settings_say_what_runs_and_options_win(layer, tmp_path):
     workers = {
         "pages": {"only": ["http.*"], "processes": 3},
-        "rest": {"exclude": ["http.*"], "threads": 4},
+        "rest": {"exclude": ["http.*"], "threads": 4, "options": ["--max-memory=500M"]},
     }
     setting = {"workers": workers, "delay": 3, "environment": {"RATE": "5%"}, "name": "other"}
     with override_settings(CHANNELS_SUPERVISOR=setting):
@@ -121,7 +121,7 @@ def test_the_settings_say_what_runs_and_options_win(layer, tmp_path):
     names += ["site-workers:pages-0", "site-workers:rest-0", "site-workers:rest-1"]
     assert sorted(processes)[1:] == names
     assert "--threads=2" in processes["site-workers:pages-0"].command
-    assert "--threads=4" in processes["site-workers:rest-0"].command
+    assert "--threads=4 --max-memory=500M" in processes["site-workers:rest-0"].command
     assert processes["site-workers:rest-0"].environment["RATE"] == "5%"
 
 
@@ -220,7 +220,9 @@ REFUSED: list[tuple[str, dict[str, Any], str]] = [
     ("", {"workers": ["http"]}, r"CHANNELS_SUPERVISOR\['workers'\] must be a dict of names"),
     ("", {"workers": {"a b": {}}}, "a name has letters, digits and underscores"),
     ("", {"workers": {"a": {"n": 3}}}, "must be a dict with some of only, exclude"),
-    ("", {"workers": {"a": {"only": "http.*"}}}, "must be a list of patterns, not 'http"),
+    ("", {"workers": {"a": {"only": "http.*"}}}, "must be a list of texts, not 'http"),
+    ("", {"workers": {"a": {"options": ["--film"]}}}, "does not take the options --film: "),
+    ("", {"workers": {"a": {"options": ["--max-memory=x"]}}}, "--max-memory"),
     ("", {"workers": {"a": {"only": ["film"]}}}, "Workers of the kind 'a': the worker has no"),
 ]
 
