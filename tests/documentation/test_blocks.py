@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from channels.test.layers import captive_layers
-from tests.databases import made_databases, rolled_back
+from tests.databases import made_databases
 from tests.documentation import languages
 from tests.documentation.blocks import PAGES, REASONS, ROOT, Block, blocks_of
 from tests.documentation.python import PythonPage, parse_fragment
@@ -31,8 +31,8 @@ def tables():
 
 @pytest.fixture
 def project(tmp_path):
-    """An empty project on a captive layer; all that it does to the database is undone."""
-    with captive_layers(["default"]), made_project(tmp_path) as project, rolled_back():
+    """An empty project on a captive layer."""
+    with captive_layers(["default"]), made_project(tmp_path) as project:
         yield project
 
 
