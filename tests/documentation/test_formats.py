@@ -47,7 +47,7 @@ def shown(default: object) -> str:
 def test_every_format_of_the_package_has_a_section():
     written = set(re.findall(r"^### (.*)$", TEXT, re.MULTILINE))
     made = {
-        name
+        (module.__name__, name)
         for module in (http, websocket, udp, DELAY)
         for name, value in vars(module).items()
         if isinstance(value, Format) and name != "_PUSHED"  # a request, as is said there

@@ -68,6 +68,7 @@ def test_every_setting_is_told():
     read = set(re.findall(r"(?:settings\.|\")(CHANNELS?_[A-Z_]+)", code))
 
     environment = set(re.findall("CHANNELS_[A-Z_]+", section("Environment")))
+    environment |= set(re.findall('ENVIRONMENT = "(CHANNELS_[A-Z_]+)"', code))  # between processes
     assert read - environment - {"CHANNEL_LAYERS"} == set(rows("Single settings"))
 
 
