@@ -25,13 +25,18 @@ PROGRAMS = {"sqlite": (), "postgresql": ("postgres",), "ipc": (), "redis": ("red
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Give each test its sites."""
     if "site" in metafunc.fixturenames:
-        pairs = [_as_parameter(*pair) for pair in metafunc.module.DEPLOYMENTS]
+        first, *others = metafunc.module.DEPLOYMENTS
+        pairs = [_as_parameter(*first), *(_as_parameter(*pair, SLOW) for pair in others)]
         metafunc.parametrize("site", pairs, indirect=True, scope="module")
 
 
-def _as_parameter(database: str, layer: str) -> Any:
+#: The first deployment of an example is for every run; over all examples, each kind is met there.
+SLOW = pytest.mark.slow
+
+
+def _as_parameter(database: str, layer: str, *more: pytest.MarkDecorator) -> Any:
     programs = ("chromium", "chromedriver", *PROGRAMS[database], *PROGRAMS[layer])
-    marks = [pytest.mark.needs(*programs), pytest.mark.compiled_only]
+    marks = [pytest.mark.needs(*programs), pytest.mark.compiled_only, *more]
     if layer == "ipc":
         missing = not _speedups.is_available("shm")
         marks.append(pytest.mark.skipif(missing, reason="needs channels._speedups.shm"))

@@ -9,7 +9,7 @@ from tests.examples.pages import connected, fill, open_tab, picture, texts
 from tests.waiting import wait_until
 
 EXAMPLE = "user_chat"
-DEPLOYMENTS = [("sqlite", "ipc"), ("postgresql", "redis")]
+DEPLOYMENTS = [("postgresql", "redis"), ("sqlite", "ipc")]
 
 ROWS = """
 from talk.models import Room

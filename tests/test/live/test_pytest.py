@@ -54,8 +54,10 @@ from django.urls import path
 urlpatterns = [path("count/", lambda request: HttpResponse(str(User.objects.count())))]
 """
 
+WITHOUT = ("-p", "no:django")
+
 #: With pytest-django, and without.
-RUNS = pytest.mark.parametrize("options", [(), ("-p", "no:django")], ids=["beside", "without"])
+RUNS = pytest.mark.parametrize("options", [(), WITHOUT], ids=["beside", "without"])
 
 
 @pytest.fixture(scope="module")
@@ -193,7 +195,9 @@ def test_data_binding_sends_at_once_where_a_test_never_commits(project):
 
 
 @pytest.mark.needs("redis-server")
-@RUNS
+@pytest.mark.parametrize(
+    "options", [(), pytest.param(WITHOUT, marks=pytest.mark.slow)], ids=["beside", "without"]
+)
 def test_the_live_server_is_fresh_for_each_test_and_stays_for_the_run(
     project, redis_server, options
 ):
