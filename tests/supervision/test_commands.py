@@ -2,6 +2,7 @@
 
 import re
 import shlex
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -78,6 +79,16 @@ def test_the_workers_of_all_files_listen_to_everything(commands):
     )
     assert sum("channel_layer" in one for one in options) == 1
     assert [one.get("command") for one in options].count("rundelay") == 1
+
+
+def test_every_file_is_packed():
+    tools = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]
+    patterns = tools["setuptools"]["package-data"]["channels.deploy"]
+    packed = {path for pattern in patterns for path in DEPLOY.glob(pattern) if path.is_file()}
+    files = {
+        path for path in DEPLOY.rglob("*") if path.is_file() and "__pycache__" not in path.parts
+    }
+    assert files - packed == {DEPLOY / "__init__.py"}
 
 
 def test_containers_look_at_the_file_that_says_who_is_ready():
