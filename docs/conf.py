@@ -29,11 +29,10 @@ myst_links_external_new_tab = False
 
 # The docstrings say what they mean in reStructuredText; types stand in the signatures.
 autodoc_member_order = "bysource"
-autodoc_default_options = {"members": True, "show-inheritance": True}
+autodoc_default_options = {"members": True}
 autodoc_typehints = "signature"
 autodoc_preserve_defaults = True
 python_use_unqualified_type_names = True
-python_maximum_signature_line_length = 88
 add_module_names = False
 toc_object_entries_show_parents = "hide"
 # Variables of types.

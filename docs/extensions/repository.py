@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from sphinx.application import Sphinx
+from sphinx.environment import BuildEnvironment
 
 __all__ = ["setup"]
 
@@ -62,7 +63,21 @@ def _read(app: Sphinx, name: str, source: list[str]) -> None:
     source[0] = _with_links(text, file, page)
 
 
+def _changed(
+    app: Sphinx, env: BuildEnvironment, added: set[str], changed: set[str], removed: set[str]
+) -> list[str]:
+    """Remember whether the list of pages that stands on each of them may have changed."""
+    env.all_pages_change = bool(added or removed or "index" in changed)
+    return []
+
+
+def _also_written(app: Sphinx, env: BuildEnvironment) -> list[str]:
+    return sorted(env.found_docs) if getattr(env, "all_pages_change", False) else []
+
+
 def setup(app: Sphinx) -> dict[str, Any]:
     """Change what is read of pages."""
     app.connect("source-read", _read)
+    app.connect("env-get-outdated", _changed)
+    app.connect("env-updated", _also_written)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
