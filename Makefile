@@ -64,6 +64,11 @@ lint: $(VENV)/.tests-installed ## Check style (ruff), types (mypy) and floors (i
 docs: $(VENV)/.tests-installed ## Build the documentation into build/docs/index.html
 	$(BIN)/sphinx-build --quiet --fail-on-warning --keep-going --nitpicky --doctree-dir build/doctrees docs build/docs
 
+.PHONY: plots
+plots: $(VENV)/.tests-installed ## Draw the pictures of docs/performance.md from docs/plots/figures.toml
+	$(BIN)/python -m pip install --quiet --requirement docs/plots/requirements.txt
+	$(BIN)/python docs/plots/draw.py
+
 .PHONY: test-js
 test-js: ## Check and test the JavaScript client alone
 	@.ci/test-js

@@ -1,0 +1,41 @@
+"""The pictures show what ``docs/performance.md`` states as measured, and nothing else."""
+
+import re
+import tomllib
+from typing import Any
+
+import pytest
+
+from tests.documentation.blocks import ROOT
+
+pytestmark = pytest.mark.compiled_only  # it is about a page
+
+PAGE = (ROOT / "docs/performance.md").read_text()
+PLOTS = ROOT / "docs/plots"
+FIGURES = tomllib.loads((PLOTS / "figures.toml").read_text())
+
+
+def measured(figure: dict[str, Any]) -> dict[str, str]:
+    """The figures of the first table of its section, by the first cell of their rows."""
+    section = PAGE.partition(f"## {figure['section']}\n")[2].partition("\n## ")[0]
+    table = section.partition("\n|")[2].partition("\n\n")[0]
+    rows = [re.split(r" *\| *", row.strip("| ")) for row in table.splitlines()[2:]]
+    return {row[0]: row[figure["column"]].split(" (")[0].replace(",", "") for row in rows}
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_a_picture_has_every_row_of_its_table(name):
+    figure = FIGURES[name]
+
+    assert {label: str(value) for label, value in figure["rows"].items()} == measured(figure)
+    assert set(figure["ours"]) < set(figure["rows"])
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_a_picture_was_drawn_of_these_figures_and_is_shown(name):
+    drawn = re.findall(r"<text [^>]*>([^<]+)</text>", (PLOTS / f"{name}.svg").read_text())
+    rows = FIGURES[name]["rows"]
+    shown = [*(label.replace("`", "") for label in rows), *(f"{rows[label]:,}" for label in rows)]
+
+    assert drawn == [*shown, FIGURES[name]["title"]], "run `make plots`"
+    assert f"](plots/{name}.svg)" in PAGE
