@@ -110,10 +110,14 @@ fuzz: $(VENV)/.fuzz-installed ## Fuzz protocols, frames and codec, ten minutes e
 bench: $(VENV)/.tests-installed ## Compare with the peers, in a virtual environment of its own
 	benchmarks/run $(PYTHON)
 
+.venv-build/.installed: $(BIN)/python tests/distribution/requirements.txt
+	$(BIN)/python -m venv .venv-build
+	.venv-build/bin/python -m pip install --quiet --requirement tests/distribution/requirements.txt
+	@touch $@
+
 .PHONY: build
-build: $(BIN)/python ## Build the sdist and the wheel into dist/
-	$(BIN)/python -m pip install --quiet build
-	CHANNELS_REQUIRE_EXTENSIONS=1 $(BIN)/python -m build --outdir dist .
+build: $(VENV)/.tests-installed .venv-build/.installed ## Build what is released into dist/, check it, and try it where it is installed
+	.ci/build
 
 .PHONY: clean
 clean: ## Remove what these commands made

@@ -4,12 +4,15 @@
 a pure wheel. Everything that is not about packages and extensions stands in ``pyproject.toml``.
 """
 
+import gzip
 import os
 import sys
+import tarfile
 from pathlib import Path
 
 from setuptools import Extension, setup
 from setuptools.command.build_py import build_py
+from setuptools.command.sdist import sdist
 
 HERE = Path(__file__).parent
 
@@ -25,6 +28,9 @@ PLUGINS = "daphne/twisted/plugins"
 
 #: Extensions over system calls that other systems lack; what needs them says so when it is used.
 LINUX_ONLY = {"shm"}
+
+#: The age of what is packed where ``SOURCE_DATE_EPOCH`` gives none: 1980, the earliest in a wheel.
+EPOCH = 315_532_800
 
 
 def find_packages() -> list[str]:
@@ -94,8 +100,31 @@ class BuildPy(build_py):
         ]
 
 
+class Sdist(sdist):
+    """Packs the same bytes of the same files, whoever packs them, when and where."""
+
+    def make_archive(self, base_name, format, root_dir=None, base_dir=None, **owners):
+        if format != "gztar":  # the only format of an sdist (PEP 625)
+            return super().make_archive(base_name, format, root_dir, base_dir, **owners)
+        age = int(os.environ.get("SOURCE_DATE_EPOCH", EPOCH))
+        name = f"{base_name}.tar.gz"
+        files = sorted(path for path in Path(base_dir).rglob("*") if path.is_file())
+        with (
+            open(name, "wb") as file,
+            gzip.GzipFile("", "wb", fileobj=file, mtime=age) as packed,
+            tarfile.open(mode="w", fileobj=packed, format=tarfile.PAX_FORMAT) as archive,
+        ):
+            for path in files:
+                member = tarfile.TarInfo(path.as_posix())  # of nobody, and of mode 644
+                member.size = path.stat().st_size
+                member.mtime = age
+                with path.open("rb") as content:
+                    archive.addfile(member, content)
+        return name
+
+
 setup(
-    cmdclass={"build_py": BuildPy},
+    cmdclass={"build_py": BuildPy, "sdist": Sdist},
     packages=find_packages(),
     package_dir=PACKAGE_DIR,
     ext_modules=extensions(),

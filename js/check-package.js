@@ -1,12 +1,25 @@
 /**
- * Packs the package as it would be published, and uses it: the files are those that are meant,
- * `import` and `require` work without a bundler, and both find their types.
+ * Packs the package as it would be published, and uses it: the files are those that are meant, the
+ * same sources elsewhere make the same bytes, and where it is installed `import` and `require` work
+ * without a bundler, and both find their types.
+ *
+ * With an argument it leaves the package in that folder.
  */
 
 import { execFileSync } from "node:child_process";
-import { mkdirSync, mkdtempSync, readdirSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import {
+  cpSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  utimesSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
-import { dirname, join } from "node:path";
+import { basename, dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 
 const ROOT = dirname(dirname(fileURLToPath(import.meta.url)));
@@ -27,6 +40,9 @@ const MEANT = [
   "package.json",
   ...TYPES,
 ].sort();
+
+/** What the package is built of. */
+const SOURCES = ["package.json", "README.md", "LICENSE", "js", "channels/static"];
 
 const USE = `
 const bridge: WebSocketBridge = new WebSocketBridge({ finalCodes: [4001] });
@@ -55,20 +71,37 @@ function run(folder, program, ...args) {
   return execFileSync(program, args, { cwd: folder, encoding: "utf8", timeout: 60_000 });
 }
 
-/** Unpack the package where `folder` finds it by name, with its dependency. */
-function install(folder) {
+/** Pack what is in `root` into `folder`; returns the file, after a look at what is in it. */
+function pack(root, folder) {
+  mkdirSync(folder, { recursive: true });
   const options = ["--json", "--ignore-scripts", "--pack-destination", folder];
-  const [packed] = JSON.parse(run(ROOT, "npm", "pack", ...options));
+  const [packed] = JSON.parse(run(root, "npm", "pack", ...options));
   const files = packed.files.map(({ path }) => path).sort();
   if (files.join() !== MEANT.join()) {
     throw new Error(`the package has\n${files.join("\n")}\nand not\n${MEANT.join("\n")}`);
   }
-  const target = join(folder, "node_modules/django-channels");
-  mkdirSync(target, { recursive: true });
-  run(folder, "tar", "-xzf", packed.filename, "-C", target, "--strip-components=1");
-  for (const name of ["partysocket", "ws"]) {
-    symlinkSync(join(ROOT, "node_modules", name), join(folder, "node_modules", name));
+  return join(folder, packed.filename);
+}
+
+/** The files that git tracks, elsewhere, with what was built of them there. */
+function rebuild(folder) {
+  const tracked = run(ROOT, "git", "ls-files", "-z", ...SOURCES).split("\0").filter(Boolean);
+  for (const file of tracked) {
+    cpSync(join(ROOT, file), join(folder, file));
+    utimesSync(join(folder, file), 1_000_000_000, 1_000_000_000);
   }
+  symlinkSync(join(ROOT, "node_modules"), join(folder, "node_modules"));
+  run(folder, process.execPath, "js/build.js");
+  return folder;
+}
+
+/** Install the package as a site's developers do, with its dependency, and with what Node.js lacks. */
+function install(folder, file) {
+  writeFileSync(join(folder, "package.json"), '{ "private": true }');
+  const dependencies = ["partysocket", "ws"].map((name) => join(ROOT, "node_modules", name));
+  const options = ["--offline", "--install-links", "--no-audit", "--no-fund", "--ignore-scripts"];
+  run(folder, "npm", "install", ...options, file, ...dependencies);
+  run(folder, "npm", "ls", "--all");
 }
 
 /** Use the package with either kind of module: nothing of it holds a process back at its end. */
@@ -93,9 +126,20 @@ function use(folder) {
 
 const folder = mkdtempSync(join(tmpdir(), "django-channels-"));
 try {
-  install(folder);
-  use(folder);
-  console.log(`the package has ${MEANT.length} files, and import, require and types work`);
+  const file = pack(ROOT, join(folder, "first"));
+  const again = pack(rebuild(join(folder, "elsewhere")), join(folder, "second"));
+  if (!readFileSync(file).equals(readFileSync(again))) {
+    throw new Error(`${again}, which was built elsewhere, is not ${file} byte for byte`);
+  }
+  const site = join(folder, "site");
+  mkdirSync(site);
+  install(site, file);
+  use(site);
+  if (process.argv[2]) cpSync(file, join(process.argv[2], basename(file)));
+  console.log(
+    `the package has ${MEANT.length} files, is the same when it is built elsewhere, and once it is ` +
+      "installed import, require and types work",
+  );
 } catch (error) {
   console.error(error.stdout || error.message);
   process.exitCode = 1;
