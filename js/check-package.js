@@ -85,7 +85,9 @@ function pack(root, folder) {
 
 /** The files that git tracks, elsewhere, with what was built of them there. */
 function rebuild(folder) {
-  const tracked = run(ROOT, "git", "ls-files", "-z", ...SOURCES).split("\0").filter(Boolean);
+  const tracked = run(ROOT, "git", "ls-files", "-z", ...SOURCES)
+    .split("\0")
+    .filter(Boolean);
   for (const file of tracked) {
     cpSync(join(ROOT, file), join(folder, file));
     utimesSync(join(folder, file), 1_000_000_000, 1_000_000_000);
@@ -101,7 +103,6 @@ function install(folder, file) {
   const dependencies = ["partysocket", "ws"].map((name) => join(ROOT, "node_modules", name));
   const options = ["--offline", "--install-links", "--no-audit", "--no-fund", "--ignore-scripts"];
   run(folder, "npm", "install", ...options, file, ...dependencies);
-  run(folder, "npm", "ls", "--all");
 }
 
 /** Use the package with either kind of module: nothing of it holds a process back at its end. */
