@@ -12,7 +12,7 @@ from tests.distribution.builds import build, export, tracked
 BESIDE = ["LICENSE", "MANIFEST.in", "README.md", "pyproject.toml", "setup.py"]
 
 #: The folders of the packages; what stands in them is needed.
-PACKAGES = ("_speedups/", "channels/", "daphne/", "delay/", "js/licenses/")
+PACKAGES = ("_speedups/", "channels/", "daphne/", "delay/", "deploy/", "js/licenses/")
 
 #: What setuptools adds.
 METADATA = [

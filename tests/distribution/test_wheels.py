@@ -20,6 +20,7 @@ PLACES = {
     "daphne/": "daphne/",
     "daphne/twisted/plugins/": "twisted/plugins/",
     "delay/": "channels/delay/",
+    "deploy/": "channels/deploy/",
     "_speedups/": "channels/_speedups/",
 }
 
