@@ -118,6 +118,7 @@ bench: $(VENV)/.tests-installed ## Compare with the peers, in a virtual environm
 .PHONY: build
 build: $(VENV)/.tests-installed .venv-build/.installed ## Build what is released into dist/, check it, and try it where it is installed
 	.ci/build
+	.ci/try-dist
 
 .PHONY: clean
 clean: ## Remove what these commands made
