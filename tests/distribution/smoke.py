@@ -45,8 +45,25 @@ PROJECT = {
         DEBUG = True
         ROOT_URLCONF = "urls"
         INSTALLED_APPS = [
-            "channels", "channels.delay", "django.contrib.auth", "django.contrib.contenttypes",
-            "django.contrib.sessions", "django.contrib.staticfiles",
+            "channels", "channels.delay", "django.contrib.admin", "django.contrib.auth",
+            "django.contrib.contenttypes", "django.contrib.messages", "django.contrib.sessions",
+            "django.contrib.staticfiles",
+        ]
+        MIDDLEWARE = [
+            "django.contrib.sessions.middleware.SessionMiddleware",
+            "django.contrib.auth.middleware.AuthenticationMiddleware",
+            "django.contrib.messages.middleware.MessageMiddleware",
+        ]
+        PROCESSORS = [
+            "django.template.context_processors.request",
+            "django.contrib.auth.context_processors.auth",
+            "django.contrib.messages.context_processors.messages",
+        ]
+        TEMPLATES = [
+            {
+                "BACKEND": "django.template.backends.django.DjangoTemplates",
+                "OPTIONS": {"context_processors": PROCESSORS},
+            }
         ]
         STATIC_URL = "/static/"
         DATABASES = {"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:"}}
