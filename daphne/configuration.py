@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from channels import __version__
 from daphne.option_table import APPLICATION, GROUPS, OPTIONS, Option
 from daphne.options import in_short
 
@@ -214,6 +215,12 @@ def build_parser(description: str) -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--config", metavar="FILE", help="a TOML file with options (default: none is read)"
+    )
+    parser.add_argument(
+        "--version",
+        action="version",
+        version=f"daphne of channels-batteries {__version__}",
+        help="show the version and exit",
     )
     for title, options in GROUPS.items():
         group = parser.add_argument_group(title)

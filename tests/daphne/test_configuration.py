@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+import channels
 from daphne.configuration import (
     Configuration,
     ConfigurationError,
@@ -225,6 +226,13 @@ def test_a_layer_must_be_named_somewhere():
 
 
 # -- the help -------------------------------------------------------------------------------------
+
+
+def test_the_version_is_that_of_the_distribution(capsys):
+    with pytest.raises(SystemExit) as exit:
+        build_parser("What this is.").parse_args(["--version"])
+    assert exit.value.code == 0
+    assert capsys.readouterr().out == f"daphne of channels-batteries {channels.__version__}\n"
 
 
 def test_the_help_has_every_option_in_its_group_with_its_default():

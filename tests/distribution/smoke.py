@@ -107,8 +107,9 @@ def import_everything(absent: set[str]) -> int:
                 continue
             try:
                 importlib.import_module(module.name)
-            except ModuleNotFoundError as error:
-                if (error.name or "").partition(".")[0] not in absent:
+            except ImportError as error:
+                first = error.__cause__ or error
+                if (getattr(first, "name", None) or "").partition(".")[0] not in absent:
                     raise
             count += 1
     importlib.import_module("channels.delay.models")
