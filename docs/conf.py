@@ -20,6 +20,7 @@ extensions = [
     "extensions.repository",
     "extensions.tables",
 ]
+smartquotes = False  # quotes are code more often than not
 exclude_patterns = ["requirements.txt", "plots"]
 source_suffix = {".md": "markdown"}
 nitpicky = True
