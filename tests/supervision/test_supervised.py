@@ -4,7 +4,6 @@ import os
 import secrets
 import signal
 import subprocess
-import time
 from collections.abc import Iterator
 from io import StringIO
 from typing import Any
@@ -78,10 +77,8 @@ def test_a_site_is_served_while_its_workers_are_restarted_and_ends_in_order(supe
 
     expected = {f"all-0 {before[WORKERS[0]]} STOPPING=1", f"all-0 {after[WORKERS[0]]} READY=1"}
     wait_until(lambda: expected <= set(site.events()))
-    began = time.monotonic()
     assert site.stop() == 0
-    assert time.monotonic() - began < 50  # the shortest of the waits, and with it no SIGKILL
-    assert "SIGKILL" not in (log := site.output())
+    assert "SIGKILL" not in (log := site.output())  # nobody took longer than he has
     assert "XSUPERVISOR" not in log
     assert site.ready_files() == []
     assert not listens(site.port)

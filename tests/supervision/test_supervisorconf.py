@@ -63,19 +63,19 @@ def parsed(folder: Path) -> tuple[ServerOptions, dict[str, Any]]:
     return options, processes
 
 
-def test_a_project_has_daphne_and_two_workers_of_each_kind(layer, tmp_path):
-    said = conf(tmp_path)
+def test_a_project_has_daphne_and_two_workers_of_each_kind(layer, short_path):
+    said = conf(short_path)
     assert "site-workers: 6 process(es)\nsite-daphne: 1 process(es)\n" in said
-    options, processes = parsed(tmp_path)
+    options, processes = parsed(short_path)
     assert sorted(processes) == [
         "site-daphne:site-daphne",
         "site-delay:site-delay-0",
         *(f"site-workers:{kind}-{n}" for kind in ("background", "http", "websocket") for n in "01"),
     ]
-    assert options.serverurl == f"unix://{tmp_path}/run/supervisor.sock"
+    assert options.serverurl == f"unix://{short_path}/run/supervisor.sock"
     daphne = shlex.split(processes["site-daphne:site-daphne"].command)
     assert daphne[1:9] == "-m daphne --processes 2 --bind 127.0.0.1 --port 8000".split()
-    assert daphne[-2:] == ["--ready-file", f"{tmp_path}/state/site-daphne-0.ready"]
+    assert daphne[-2:] == ["--ready-file", f"{short_path}/state/site-daphne-0.ready"]
     patterns = {
         name: [word for word in shlex.split(process.command) if "-channels=" in word]
         for name, process in processes.items()
@@ -88,9 +88,9 @@ def test_a_project_has_daphne_and_two_workers_of_each_kind(layer, tmp_path):
     ]
 
 
-def test_each_program_is_given_the_time_and_the_signals_that_it_needs(layer, tmp_path):
-    conf(tmp_path, daphne="--shutdown-timeout 30 --workers 2")
-    options, processes = parsed(tmp_path)
+def test_each_program_is_given_the_time_and_the_signals_that_it_needs(layer, short_path):
+    conf(short_path, daphne="--shutdown-timeout 30 --workers 2")
+    options, processes = parsed(short_path)
     daphne = processes["site-daphne:site-daphne"]
     worker = processes["site-workers:http-1"]
     assert daphne.stopwaitsecs >= 60 and worker.stopwaitsecs == 60
@@ -108,15 +108,15 @@ def test_each_program_is_given_the_time_and_the_signals_that_it_needs(layer, tmp
     assert options.minfds > 1024 and options.logfile_backups == 10
 
 
-def test_the_settings_say_what_runs_and_options_win(layer, tmp_path):
+def test_the_settings_say_what_runs_and_options_win(layer, short_path):
     workers = {
         "pages": {"only": ["http.*"], "processes": 3},
         "rest": {"exclude": ["http.*"], "threads": 4, "options": ["--max-memory=500M"]},
     }
     setting = {"workers": workers, "delay": 3, "environment": {"RATE": "5%"}, "name": "other"}
     with override_settings(CHANNELS_SUPERVISOR=setting):
-        conf(tmp_path, "--workers=pages=1x2", delay=2)
-    _, processes = parsed(tmp_path)
+        conf(short_path, "--workers=pages=1x2", delay=2)
+    _, processes = parsed(short_path)
     names = ["site-delay:site-delay-0", "site-delay:site-delay-1"]
     names += ["site-workers:pages-0", "site-workers:rest-0", "site-workers:rest-1"]
     assert sorted(processes)[1:] == names
@@ -125,8 +125,8 @@ def test_the_settings_say_what_runs_and_options_win(layer, tmp_path):
     assert processes["site-workers:rest-0"].environment["RATE"] == "5%"
 
 
-def test_paths_and_values_arrive_as_they_are(tmp_path):
-    folder = tmp_path / "100% of 'it'"
+def test_paths_and_values_arrive_as_they_are(short_path):
+    folder = short_path / "100% of 'it'"
     for name in ("programs", "log", "run", "state"):
         (folder / name).mkdir(parents=True)
     deployment = Deployment(
@@ -168,40 +168,40 @@ def test_what_would_end_a_value_is_refused():
         variables({"A": 'a"b'})
 
 
-def test_files_are_replaced_only_by_force(layer, tmp_path):
-    conf(tmp_path)
-    before = (tmp_path / "supervisord.conf").read_text()
-    (tmp_path / "supervisord.conf").write_text("mine")
+def test_files_are_replaced_only_by_force(layer, short_path):
+    conf(short_path)
+    before = (short_path / "supervisord.conf").read_text()
+    (short_path / "supervisord.conf").write_text("mine")
     with pytest.raises(CommandError, match="is there already; --force replaces it"):
-        conf(tmp_path)
-    assert (tmp_path / "supervisord.conf").read_text() == "mine"
-    (tmp_path / "programs" / "foreign.conf").write_text("")
+        conf(short_path)
+    assert (short_path / "supervisord.conf").read_text() == "mine"
+    (short_path / "programs" / "foreign.conf").write_text("")
     with override_settings(CHANNELS_SUPERVISOR={"workers": {"all": {}}}):
-        conf(tmp_path, "--force")
-    assert (tmp_path / "supervisord.conf").read_text() == before
-    programs = sorted(os.listdir(tmp_path / "programs"))
+        conf(short_path, "--force")
+    assert (short_path / "supervisord.conf").read_text() == before
+    programs = sorted(os.listdir(short_path / "programs"))
     parts = ["all", "daphne", "delay", "workers"]
     assert programs == ["foreign.conf", *(f"site-{part}.conf" for part in parts)]
 
 
-def test_a_redis_of_the_layer_is_run_where_there_can_be_one(tmp_path):
+def test_a_redis_of_the_layer_is_run_where_there_can_be_one(short_path):
     config = {"hosts": ["redis://:word@localhost:6399/0"]}
     settings = {"default": {"BACKEND": "-", "CONFIG": config}}
     with override_settings(CHANNEL_LAYERS=settings):
         redis = RedisChannelLayer(**config)
         old = channel_layers.set("default", ChannelLayerWrapper(redis, "default", {}))
         try:
-            conf(tmp_path, "--redis")
+            conf(short_path, "--redis")
             config["hosts"] = ["redis://elsewhere:6399/0"]
             with pytest.raises(CommandError, match="one server on this machine .*elsewhere:6399"):
-                conf(tmp_path, "--redis", "--force")
+                conf(short_path, "--redis", "--force")
         finally:
             channel_layers.set("default", old)
             redis.close()
-    text = (tmp_path / "redis.conf").read_text()
+    text = (short_path / "redis.conf").read_text()
     assert 'bind 127.0.0.1\nport 6399\nrequirepass "word"\n' in text
-    assert (tmp_path / "redis.conf").stat().st_mode & 0o007 == 0
-    assert "site-redis:site-redis" in parsed(tmp_path)[1]
+    assert (short_path / "redis.conf").stat().st_mode & 0o007 == 0
+    assert "site-redis:site-redis" in parsed(short_path)[1]
 
 
 REFUSED: list[tuple[str, dict[str, Any], str]] = [
@@ -228,13 +228,13 @@ REFUSED: list[tuple[str, dict[str, Any], str]] = [
 
 
 @pytest.mark.parametrize(("argument", "setting", "message"), REFUSED)
-def test_what_cannot_work_is_refused(layer, tmp_path, argument, setting, message):
+def test_what_cannot_work_is_refused(layer, short_path, argument, setting, message):
     with (
         override_settings(CHANNELS_SUPERVISOR=setting),
         pytest.raises((CommandError, SystemExit), match=message),
     ):
-        conf(tmp_path, *filter(None, [argument]), **_without(argument))
-    assert not (tmp_path / "supervisord.conf").exists()
+        conf(short_path, *filter(None, [argument]), **_without(argument))
+    assert not (short_path / "supervisord.conf").exists()
 
 
 def _without(argument: str) -> dict[str, Any]:
@@ -242,28 +242,28 @@ def _without(argument: str) -> dict[str, Any]:
     return {"application": None} if argument.startswith("--application") else {}
 
 
-def test_a_layer_of_one_process_is_refused(tmp_path):
+def test_a_layer_of_one_process_is_refused(short_path):
     with pytest.raises(CommandError, match="cannot span multiple processes"):
-        conf(tmp_path)
+        conf(short_path)
 
 
 @pytest.mark.parametrize(
     ("name", "message"),
     [("file/folder", "cannot be made: Not a directory"), ("x" * 100, "cannot be so long")],
 )
-def test_a_folder_that_will_not_do_is_refused(layer, tmp_path, name, message):
-    (tmp_path / "file").write_text("")
+def test_a_folder_that_will_not_do_is_refused(layer, short_path, name, message):
+    (short_path / "file").write_text("")
     with pytest.raises(CommandError, match=message):
-        conf(tmp_path / name)
+        conf(short_path / name)
 
 
-def test_what_supervisor_does_not_take_is_said_in_its_words(tmp_path):
-    file = tmp_path / "supervisord.conf"
+def test_what_supervisor_does_not_take_is_said_in_its_words(short_path):
+    file = short_path / "supervisord.conf"
     file.write_text("[supervisord]\n[program:a]\ncommand=a %(b)s\n")
     with pytest.raises(CommandError, match=re.escape(f"supervisor does not take {file}: ") + ".*b"):
         check_files(file)
     with pytest.raises(CommandError, match="could not find config file"):
-        check_files(tmp_path / "none")
+        check_files(short_path / "none")
 
 
 def test_a_project_without_channels_of_its_own_needs_no_background_workers():

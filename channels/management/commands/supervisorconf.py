@@ -45,8 +45,9 @@ _DEFAULTS: dict[str, Any] = {
     "environment": {},
 }
 
-#: The longest path of a unix socket (unix(7)), without the zero byte at its end.
-_LONGEST_SOCKET = 107
+#: The longest path of a unix socket (unix(7)), without the zero byte at its end, and without the
+#: number of a process that supervisord adds to it while it starts.
+_LONGEST_SOCKET = 107 - len(".4194304")
 
 
 class Command(BaseCommand):
