@@ -6,7 +6,7 @@ import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -123,14 +123,16 @@ def test_sockets_stay_open_while_a_worker_is_replaced(project):
     daphne = [word.replace("8000", "0") for word in command("daphne")]
     worker = command("python manage.py runworker")
     try:
-        with running(project, daphne, r"Listening on http://(\S+?);") as found:
+        with (
+            running(project, daphne, r"Listening on http://(\S+?);") as found,
+            ExitStack() as sockets,
+        ):
             with running(project, worker, "Listening on channels"):
-                socket = connect(f"ws://{found[1]}/rooms/lobby/")
+                socket = sockets.enter_context(connect(f"ws://{found[1]}/rooms/lobby/"))
             consumers = project / "chat/consumers.py"
             consumers.write_text(consumers.read_text().replace("text[:1000]", "text.upper()"))
-            with closing(socket):
-                socket.send(json.dumps({"text": "meanwhile"}))
-                with running(project, worker, "Listening on channels"):
-                    assert json.loads(socket.recv(timeout=20)) == {"text": "MEANWHILE"}
+            socket.send(json.dumps({"text": "meanwhile"}))
+            with running(project, worker, "Listening on channels"):
+                assert json.loads(socket.recv(timeout=20)) == {"text": "MEANWHILE"}
     finally:
         remove(prefix)
