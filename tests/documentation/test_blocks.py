@@ -71,3 +71,53 @@ def test_every_test_that_is_named_is_there_and_every_comment_is_understood():
         blocks = list(blocks_of(page))
         understood = [block for block in blocks if block.note or block.is_hidden]
         assert len(understood) == written, f"{name_of(page)}: a comment belongs to no block"
+
+
+@pytest.mark.parametrize(
+    ("language", "code", "note"),
+    [
+        ("", "a block", ""),
+        ("cobol", "STOP RUN.", ""),
+        ("python", "send_later()", ""),
+        ("python", "def", "fragment"),
+        ("python", "1", "because"),
+        ("python", "1", "output"),
+        ("python", "1", "tests/test_names.py"),
+        ("python", 'CHANNEL_LAYERS = {"a": {"BACKEND": "a.B", "ROUTING": []}}', ""),
+        (
+            "python",
+            '"BACKEND": "channels.layers.ipc.IPCChannelLayer", "CONFIG": {"url": ""}',
+            "fragment",
+        ),
+        ("sh", "daphne --no-such-option mysite.asgi:channel_layer", ""),
+        ("sh", "python manage.py runworker --thread", ""),
+        ("sh", "python manage.py runwork", ""),
+        ("sh", "make nothing", ""),
+        ("sh", "rm -r /", ""),
+        ("sh", "echo 'unclosed", "machine"),
+        ("toml", "bind = ", ""),
+        ("toml", '# daphne.toml\nchannel_layer = "a:b"\nprot = 1', ""),
+        ("ini", "key", ""),
+        ("json", "{'a': 1}", ""),
+        ("js", "const const", ""),
+        ("html", "<p>{% nothing %}</p>", ""),
+        ("html", "<script>const const</script>", ""),
+    ],
+)
+def test_a_block_that_is_wrong_fails(language, code, note, project, tmp_path):
+    block = Block(ROOT / "docs/index.md", 1, language, code, note)
+    with pytest.raises((Exception, pytest.fail.Exception)):
+        run(block, PythonPage(project), tmp_path)
+
+
+def test_a_fence_without_a_test_is_found_wherever_it_stands(tmp_path):
+    page = tmp_path / "page.md"
+    page.write_text(
+        "<!-- test: output -->\n```\none\n```\n\n- item\n\n  ```python\n  two\n  ```\n\n"
+        "<!-- test:\nthree\n-->\n\n    four\n\n> ```\n> five\n> ```\n\n```{toctree}\nsix\n```\n"
+    )
+    found = [(block.code.strip(), block.note, block.is_hidden) for block in blocks_of(page)]
+    assert found == [
+        *(("one", "output", False), ("two", "", False), ("three", "", True)),
+        *(("four", "", False), ("five", "", False)),
+    ]
