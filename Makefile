@@ -106,6 +106,13 @@ $(VENV)/.fuzz-installed: $(VENV)/.tests-installed tests/fuzz/requirements.txt
 fuzz: $(VENV)/.fuzz-installed ## Fuzz protocols, frames and codec, ten minutes each (FUZZ="http1 frames", FUZZ_SECONDS=60)
 	@for target in $(FUZZ); do $(BIN)/python -m tests.fuzz $$target --seconds $(FUZZ_SECONDS) || exit 1; done
 
+# Scenarios and numbers of the soak: make soak SOAK="rolling workers --sockets 200"
+SOAK ?=
+
+.PHONY: soak
+soak: servers $(VENV)/.tests-installed ## Prove what docs/reliability.md promises, in 50 minutes (SOAK="rolling --sockets 200" for less)
+	$(BIN)/python -m tests.soak $(SOAK)
+
 .PHONY: bench
 bench: $(VENV)/.tests-installed ## Compare with the peers, in a virtual environment of its own
 	benchmarks/run $(PYTHON)
