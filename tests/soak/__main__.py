@@ -7,6 +7,7 @@ figures are in tests/output/soak.
 import argparse
 import dataclasses
 import os
+import signal
 import sys
 import tempfile
 import time
@@ -36,6 +37,7 @@ def main(arguments: Sequence[str]) -> int:
     if unknown := set(chosen) - set(SCENARIOS):
         parser.error(f"no such scenario: {', '.join(unknown)}; there are {', '.join(SCENARIOS)}")
     numbers = _with({name: value for name, value in options.items() if value is not None})
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # everything that was started ends
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "tests.settings")
     django.setup()  # for the command that restarts workers
     results = _run(chosen, numbers)

@@ -212,9 +212,12 @@ def lost_redis(stack: Stack, traffic: Traffic, numbers: Numbers) -> Result:
 
     def lose() -> None:
         for _ in range(numbers.crashes):
-            started = time.monotonic()
+            started, before = time.monotonic(), traffic.tally.dropped
             stack.lose_redis()
             back = time.monotonic()
+            # All sockets are shed, as their groups and messages are gone.
+            everything = before + numbers.rates.sockets
+            wait_for(lambda all=everything: traffic.tally.dropped >= all, numbers.patience)
             _wait_until_it_works(traffic, numbers.patience)
             now = time.monotonic()
             recoveries.append({"away": round(back - started, 2), "then": round(now - back, 2)})
