@@ -163,15 +163,15 @@ def test_whatever_hangs_is_ended_by_force_and_named(kept):
 
 def test_what_other_threads_do_is_finished_first_and_nothing_more_is_taken(kept):
     gate = kept.project.folder / "gate"
-    keeper = kept.start("--consumer-timeout", "4", "--threads", "2")
+    keeper = kept.start("--consumer-timeout", "6", "--threads", "2")
     kept.layer.send("hang", {"how": "hang_in_sleep"})
     wait_until(lambda: len(kept.begun()) == 1, 30)
-    later = time.monotonic() + 2  # so that it has that much more time than the other one
+    later = time.monotonic() + 4  # so that it has that much more time than the other one
     wait_until(lambda: time.monotonic() > later)
     kept.layer.send("slow", {"number": 1, "until": str(gate)})
     wait_until(lambda: len(kept.begun()) == 2, 30)
 
-    keeper.wait_for("a consumer runs for more than 4 s")
+    keeper.wait_for("a consumer runs for more than 6 s")
     gate.touch()
     second = kept.record(2)
     keeper.wait_for("is ended by force")
