@@ -5,8 +5,12 @@ import os
 import tarfile
 from pathlib import Path
 
+import pytest
+
 import channels
 from tests.distribution.builds import build, export, tracked
+
+pytestmark = pytest.mark.compiled_only  # which form runs here makes no difference
 
 #: What a build reads beside the packages.
 BESIDE = ["LICENSE", "MANIFEST.in", "README.md", "pyproject.toml", "setup.py"]

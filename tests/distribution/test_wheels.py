@@ -14,6 +14,8 @@ import channels
 from channels._speedups import COMPILED_ONLY, MODULES
 from tests.distribution.builds import ROOT, tracked
 
+pytestmark = pytest.mark.compiled_only  # which form runs here makes no difference
+
 #: Folders of the repository, and where a wheel has what is in them.
 PLACES = {
     "channels/": "channels/",
