@@ -49,6 +49,10 @@ _PROBE = 1.0
 #: is still sending sees the response and not a reset (RFC 9112, 9.6).
 _LINGER = 2.0
 
+#: Bytes that are held back at most before they are written: then the transport says when its buffer
+#: is full, and the core hears so before it writes more.
+_MOST_HELD = 64 * 1024
+
 
 @implementer(IHalfCloseableProtocol, IPushProducer)
 class Connection:
@@ -61,6 +65,7 @@ class Connection:
         "_deadlines",
         "_eof",
         "_factory",
+        "_held",
         "_locals",
         "_lost",
         "_out",
@@ -82,7 +87,9 @@ class Connection:
         self._plain = False
         self._deadlines: dict[str, Deadline] = {}
         self._locals: set[str] = set()
+        #: What waits for the end of the turn, and how many bytes that are.
         self._out: list[bytes] = []
+        self._held = 0
         #: Bytes handed to the transport that have not left it yet.
         self._unsent = 0
         self._paused = False
@@ -235,6 +242,8 @@ class Connection:
         while operations := self._core.operations():
             for operation in operations:
                 _APPLY[type(operation)](self, operation)
+            if self._held > _MOST_HELD:
+                self._flush()
 
     def _fail(self) -> None:
         """A core raised: that is a defect, which costs this connection and no other."""
@@ -251,7 +260,7 @@ class Connection:
 
     def _flush(self) -> None:
         """Write what the operations so far have collected, in one piece."""
-        pieces, self._out = self._out, []
+        pieces, self._out, self._held = self._out, [], 0
         if self._closing:
             return
         data = pieces[0] if len(pieces) == 1 else b"".join(pieces)
@@ -281,6 +290,7 @@ class Connection:
     def _write(self, operation: Write) -> None:
         if operation.data:
             self._out.append(operation.data)
+            self._held += len(operation.data)
 
     def _send(self, operation: Send) -> None:
         self._factory.dispatch.send(

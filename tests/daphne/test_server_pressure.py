@@ -8,7 +8,9 @@ from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
 from channels.layers.inmemory import ChannelLayer
+from daphne.protocol.operations import Write
 from tests.daphne.clients import HttpClient
+from tests.daphne.cores import Script
 from tests.reactor import in_reactor
 from tests.waiting import wait_until
 
@@ -75,6 +77,26 @@ def test_slow_consumer_outgoing_buffer_is_bounded_and_others_are_not_slowed(serv
             assert "127.0.0.1:" in caplog.text and "does not read; closing" in caplog.text
             wait_until(lambda: application.messages("websocket.disconnect"))
     client.close()
+
+
+def test_a_core_that_writes_much_in_one_turn_hears_that_it_is_too_much(shell):
+    piece = b"x" * 50_000
+    script = Script(deliver=lambda core, *message: core.emit(Write(piece)))
+    one = shell(script)
+    client = one.connect(4096)
+    wait_until(lambda: script.cores)
+    core = script.cores[0]
+
+    def deliver_all() -> list[str]:
+        for _ in range(200):
+            one.only.deliver("local", {}, {})
+        return core.names()
+
+    assert "pause_writing" in in_reactor(deliver_all)
+    received = 0
+    while received < 200 * len(piece):
+        received += len(client.recv(65536))
+    wait_until(lambda: core.drained_bytes == 200 * len(piece))
 
 
 def test_message_floods_are_closed_by_1008_and_others_are_unaffected(serve):
