@@ -114,7 +114,7 @@ class Readiness:
 
     def _write(self, file: Path) -> None:
         """Put the file in place, whole, whatever was there."""
-        new = file.with_name(f".{file.name}.{self._pid}")
+        new = file.parent / f".{file.name}.{self._pid}"
         new.unlink(missing_ok=True)
         with new.open("x", encoding="ascii") as writing:
             writing.write(f"{self._pid}\n")

@@ -117,7 +117,7 @@ def test_the_file_stays_where_it_is_when_the_folder_changes(file, monkeypatch):
     assert is_ready(file, os.getpid())
 
 
-@pytest.mark.parametrize("path", ["missing/ready", "."])
+@pytest.mark.parametrize("path", ["missing/ready", ".", "/"])
 def test_a_file_that_cannot_be_written_is_refused(tmp_path, path):
     with pytest.raises(OSError):
         Readiness(str(tmp_path / path), {})
