@@ -125,6 +125,8 @@ class _Binder:
         self, port: int, factory: object, backlog: int = 50, interface: str = ""
     ) -> None:
         family = socket.AF_INET6 if ":" in interface else socket.AF_INET
+        if not 0 <= port < 65536:  # getaddrinfo would take the rest of a division
+            raise OverflowError("a port is a number from 0 to 65535")
         try:
             found = socket.getaddrinfo(
                 interface or None, port, family, socket.SOCK_STREAM, flags=socket.AI_PASSIVE

@@ -109,6 +109,8 @@ def test_what_cannot_be_bound_is_told(bound, tmp_path):
     for description in ("nonsense:1", f"unix:{tmp_path}/missing/a.sock", "fd:fileno=99999", "fd:x"):
         with pytest.raises(ListenError):
             bind(description)
+    with pytest.raises(ListenError, match="0 to 65535"):
+        bind("tcp:75000:interface=127.0.0.1")
     with open(os.devnull) as null, pytest.raises(ListenError, match="is no socket"):
         bind(f"fd:fileno={null.fileno()}")
 
