@@ -25,6 +25,9 @@ _POSITIVE = frozenset(
     }
 )
 
+#: Whole numbers of options are less: some are handed to compiled code.
+_TOO_BIG = 2**63
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
@@ -255,9 +258,11 @@ def _check(name: str, kind: Any, value: Any) -> None:
     if not {int, float} & set(kinds) or (value is None and NoneType in kinds):
         return
     numbers = (int, float) if float in kinds else (int,)
-    right = isinstance(value, numbers) and not isinstance(value, bool) and math.isfinite(value)
+    right = isinstance(value, numbers) and not isinstance(value, bool)
+    right = right and (value < _TOO_BIG if isinstance(value, int) else math.isfinite(value))
     if not right or value < 0 or (value == 0 and name in _POSITIVE):
         least = "more than 0" if name in _POSITIVE else "0 or more"
+        least += ", below 2**63" if int in kinds else ""
         none = ", or None for no limit" if NoneType in kinds else ""
         raise ValueError(f"{name} is {value!r}; it must be a number, {least}{none}")
 

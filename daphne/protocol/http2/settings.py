@@ -28,15 +28,18 @@ _KNOWN = frozenset(int(code) for code in SettingCodes)
 #: Bytes of the table of header fields that we compress with. A client may allow more: up to 4 GiB.
 _MAX_TABLE = 4096
 
+#: The largest value of a setting.
+_MAX_VALUE = 2**32 - 1
+
 
 def local_settings(options: Options) -> Settings:
     """What is announced to a client, and held to from the start."""
     return Settings(
         client=False,
         initial_values={
-            SettingCodes.MAX_CONCURRENT_STREAMS: options.http2_max_streams,
+            SettingCodes.MAX_CONCURRENT_STREAMS: min(options.http2_max_streams, _MAX_VALUE),
             SettingCodes.INITIAL_WINDOW_SIZE: STREAM_WINDOW,
-            SettingCodes.MAX_HEADER_LIST_SIZE: header_list_limit(options),
+            SettingCodes.MAX_HEADER_LIST_SIZE: min(header_list_limit(options), _MAX_VALUE),
             SettingCodes.ENABLE_CONNECT_PROTOCOL: 1,
         },
     )

@@ -166,6 +166,15 @@ def test_a_lost_connection_is_told_for_each_stream() -> None:
     assert peer.driver.timers == {}
 
 
+@pytest.mark.parametrize("name", ["http2_max_streams", "header_total_limit"])
+def test_a_limit_larger_than_what_a_setting_can_say_is_announced_as_the_largest(name: str) -> None:
+    peer = Peer(Options(**{name: 2**40}))
+    peer.request()
+    peer.reply(OK)
+    settings = peer.h2.remote_settings
+    assert 2**32 - 1 in (settings.max_concurrent_streams, settings.max_header_list_size)
+
+
 def test_more_streams_than_announced_are_refused_and_may_be_sent_again() -> None:
     peer = Peer(Options(http2_max_streams=2))
     assert peer.h2.remote_settings.max_concurrent_streams == 2
