@@ -149,8 +149,7 @@ class Processes:
         now = time.monotonic()
         for due in [due for due in self._restarts if due <= now]:
             self._restarts.remove(due)
-            taken = {child.number for child in self._serving}
-            self._serving.append(self._start(min(set(range(self._count)) - taken)))
+            self._restart()
         if now >= self._coming_until:
             self._give_up_coming(f"they were not ready within {_START_TIMEOUT:.0f} s")
         if now >= self._kill_at:
@@ -212,19 +211,35 @@ class Processes:
     # -- children ---------------------------------------------------------------------------------
 
     def _start(self, number: int) -> _Child:
+        """Start a child. Raises ``OSError`` where the system has nothing left for it."""
         ours, theirs = socket.socketpair()
         ours.setblocking(False)
         handed_over = {"line": theirs.fileno(), **self._sockets.inherited(number)}
-        popen = subprocess.Popen(
-            [sys.executable, "-m", "daphne.child", json.dumps(handed_over), *self._args],
-            stdin=subprocess.DEVNULL,
-            pass_fds=[theirs.fileno(), *self._sockets.numbers(number)],
-            process_group=0,  # a Ctrl-C of the terminal is for the parent, which passes it on
-        )
-        theirs.close()
+        try:
+            popen = subprocess.Popen(
+                [sys.executable, "-m", "daphne.child", json.dumps(handed_over), *self._args],
+                stdin=subprocess.DEVNULL,
+                pass_fds=[theirs.fileno(), *self._sockets.numbers(number)],
+                process_group=0,  # a Ctrl-C of the terminal is for the parent, which passes it on
+            )
+        except OSError:
+            ours.close()
+            raise
+        finally:
+            theirs.close()
         child = _Child(number, popen, ours)
         self._selector.register(ours, selectors.EVENT_READ, lambda: self._heard(child))
         return child
+
+    def _restart(self) -> None:
+        """Start the successor of a child that died; later, where that cannot be done now."""
+        taken = {child.number for child in self._serving}
+        try:
+            self._serving.append(self._start(min(set(range(self._count)) - taken)))
+        except OSError as error:  # too little memory, too many processes or files
+            delay = self._delays.next_delay()
+            logger.error("No process can be started (%s); trying again in %.1f s", error, delay)
+            self._restarts.append(time.monotonic() + delay)
 
     def _heard(self, child: _Child) -> None:
         listened, was_ready = child.said is not None, child.ready
@@ -316,8 +331,12 @@ class Processes:
         self._again = False
         self._readiness.reloading()
         logger.info("SIGHUP: starting %d new process(es)", self._count)
-        self._coming = [self._start(number) for number in range(self._count)]
         self._coming_until = time.monotonic() + _START_TIMEOUT
+        try:
+            for number in range(self._count):
+                self._coming.append(self._start(number))
+        except OSError as error:
+            self._give_up_coming(f"they cannot be started: {error}")
 
     def _take_over(self) -> None:
         """The new ones are ready: the old ones stop, and nobody was refused in between."""
@@ -341,6 +360,8 @@ class Processes:
         self._coming = []
         self._coming_until = float("inf")
         self._tell_if_ready()
+        if self._again:  # what was wrong may have been mended since
+            self._replace()
 
     def _named(self, children: Sequence[_Child]) -> str:
         return "processes " + ", ".join(str(child.popen.pid) for child in children)
@@ -352,7 +373,12 @@ def _sentence(text: str) -> str:
 
 def _spoken(code: int) -> str:
     """An exit code as a sentence has it."""
-    return signal.Signals(-code).name if code < 0 else f"exit code {code}"
+    if code >= 0:
+        return f"exit code {code}"
+    try:
+        return signal.Signals(-code).name
+    except ValueError:  # one of the real-time signals, which have no names
+        return f"signal {-code}"
 
 
 def _do_nothing(number: int, frame: FrameType | None) -> None:

@@ -2,6 +2,7 @@
 
 import os
 import re
+import resource
 import signal
 import socket
 import stat
@@ -162,6 +163,49 @@ def test_new_processes_that_do_not_come_up_leave_the_old_ones_serving(start, tmp
     write_project(tmp_path, "VERSION = 1", "VERSION = 2")
     command.wait_for(r"Process \d+ serves")
     assert pid_and_version(get(("127.0.0.1", command.port)).body)[1] == 2
+
+
+def test_a_second_sighup_is_kept_when_what_the_first_one_started_does_not_come_up(start, tmp_path):
+    command = start("-p", "0", "--processes", "1")
+    command.listening()
+    broken = "import time\nopen('begun', 'w').close()\nwhile not os.path.exists('go'): "
+    write_project(tmp_path, "VERSION = 1", f"{broken}time.sleep(0.01)\nraise SystemExit(1)")
+    command.tell(signal.SIGHUP)
+    wait_until((tmp_path / "begun").exists, timeout=60)
+    write_project(tmp_path, "VERSION = 1", "VERSION = 2")
+    command.tell(signal.SIGHUP)
+    wait_until(lambda: signals_taken(command.pid, signal.SIGHUP))
+    (tmp_path / "go").touch()
+    command.wait_for("The new processes did not come up")
+    wait_until(lambda: "took over" in command.output(), timeout=60)
+    assert pid_and_version(get(("127.0.0.1", command.port)).body)[1] == 2
+
+
+def signals_taken(pid: int, number: signal.Signals) -> bool:
+    """Whether the signal does not wait for the process any more."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    pending = int(re.findall(r"ShdPnd:\s*([0-9a-f]+)", status)[0], 16)
+    return not pending & 1 << number - 1
+
+
+def test_a_parent_that_can_start_no_process_goes_on_and_tries_again(start):
+    command = start("-p", "0", "--processes", "1")
+    (child,) = command.children()
+    limits = resource.prlimit(
+        command.pid,
+        resource.RLIMIT_NOFILE,
+        (3, resource.prlimit(command.pid, resource.RLIMIT_NOFILE)[1]),
+    )
+    command.tell(signal.SIGHUP)
+    command.wait_for(r"did not come up \(they cannot be started: .*Too many open files")
+    assert pid_and_version(get(("127.0.0.1", command.port)).body)[0] == child
+    os.kill(child, signal.SIGRTMIN + 6)
+    command.wait_for(rf"Process {child} ended with signal {signal.SIGRTMIN + 6}; another one takes")
+    command.wait_for("No process can be started .*Too many open files.*; trying again in")
+    resource.prlimit(command.pid, resource.RLIMIT_NOFILE, limits)
+    command.wait_for(r"Process \d+ serves")
+    assert pid_and_version(get(("127.0.0.1", command.port)).body)[1] == 1
+    assert "Traceback" not in command.output()
 
 
 #: An ``asgi.py`` over shared memory.
