@@ -293,6 +293,13 @@ class Http2Core(Multiplexer):
 
     # -- time, and the end ------------------------------------------------------------------------
 
+    def _wait_for_client(self, stream: Stream) -> None:
+        """A client that has closed its side cannot open a window any more."""
+        if self._eof and stream.buffer and self._h2.local_flow_control_window(stream.id) <= 0:
+            self._reset(stream, ErrorCodes.CANCEL)
+        else:
+            super()._wait_for_client(stream)
+
     def _settle(self) -> None:
         """End a connection that is done, and one that nobody uses after a while."""
         if self._streams:

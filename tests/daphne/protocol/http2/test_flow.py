@@ -350,3 +350,18 @@ def test_a_client_that_says_goaway_gets_its_responses() -> None:
     assert peer.driver.closed
     peer.driver.closed = False
     assert peer.talk().response(stream).body == b"ok"
+
+
+def test_a_client_that_has_closed_its_side_is_not_waited_for_where_its_window_is_shut() -> None:
+    peer = Peer(settings={SettingCodes.INITIAL_WINDOW_SIZE: 1000})
+    peer.reads = False
+    early, late, small = peer.request("/early"), peer.request("/late"), peer.request("/small")
+    peer.reply({"status": 200, "content": b"x" * 1001}, request=0)
+    peer.driver.do(peer.driver.core.receive_eof)
+    peer.reply({"status": 200, "content": b"x" * 1001}, request=1)
+    peer.talk()
+    assert [peer.response(stream).reset for stream in (early, late)] == [8, 8]
+    assert not peer.driver.closed
+    peer.reply(OK, request=2)
+    assert peer.response(small).body == b"ok"
+    assert peer.driver.closed
