@@ -10,7 +10,7 @@ header of the first, ``Forwarded`` is not looked at; what either says is never m
 """
 
 from functools import lru_cache
-from ipaddress import ip_address
+from ipaddress import IPv6Address, ip_address
 from typing import NamedTuple
 from urllib.parse import unquote
 
@@ -125,11 +125,14 @@ def _from_end(values: list[str], skipped: int) -> str:
 
 
 def _client(entry: str, port: str) -> tuple[str, int] | None:
+    # A zone (RFC 4007, 11) is a name in the proxy's machine, of any characters.
+    bare, _, _ = _without_port(entry).partition("%")
     try:
-        address = ip_address(_without_port(entry))
+        address = ip_address(bare)
     except ValueError:
         return None
-    return str(address), _port(port)
+    mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
+    return str(mapped or address), _port(port)
 
 
 def _without_port(entry: str) -> str:

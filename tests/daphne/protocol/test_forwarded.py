@@ -155,6 +155,9 @@ def test_a_single_port_and_scheme_hold_for_a_chain() -> None:
         (b"2001:470::1", "2001:470::1"),
         (b"2001:470:0:0::1", "2001:470::1"),
         (b" 203.0.113.7\t", "203.0.113.7"),
+        (b"::ffff:203.0.113.7", "203.0.113.7"),
+        (b"[::ffff:203.0.113.7]:80", "203.0.113.7"),
+        (b'fe80::1%e - - "GET / 200"', "fe80::1"),
     ],
 )
 def test_notations_of_an_address(entry: bytes, host: str) -> None:
