@@ -82,12 +82,11 @@ class Readiness:
     def ready(self, status: str = "") -> None:
         """It works, or works again after ``reloading``. ``status`` is for people, in one line.
 
-        Raises ``OSError`` where the file cannot be written any more.
+        Where the file cannot be written any more, that is an error in the log: what works goes on.
         """
         with self._lock:
             if self._enters(_READY):
-                if self._file is not None:
-                    self._write(self._file)
+                self._show()
                 self._tell(_READY, f"STATUS={status}" if status else "")
 
     def reloading(self) -> None:
@@ -111,6 +110,13 @@ class Readiness:
         return True
 
     # -- the file ---------------------------------------------------------------------------------
+
+    def _show(self) -> None:
+        if self._file is not None:
+            try:
+                self._write(self._file)
+            except OSError as error:
+                logger.error("The ready file %s cannot be written: %s", self._file, error.strerror)
 
     def _write(self, file: Path) -> None:
         """Put the file in place, whole, whatever was there."""

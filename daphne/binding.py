@@ -7,6 +7,7 @@ socket. A child gets the descriptors, and listens by the strings of ``Listener.i
 import os
 import socket
 import stat
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -46,7 +47,8 @@ class Listener:
         """Listen no more; remove a unix socket of ours, unless another has taken its place."""
         self.socket.close()
         if self.path is not None and _identity(self.path) == self.identity:
-            os.unlink(self.path)
+            with suppress(OSError):  # the folder may be another's by now
+                os.unlink(self.path)
 
 
 @dataclass(frozen=True, slots=True)

@@ -124,6 +124,18 @@ def test_a_file_that_cannot_be_written_is_refused(tmp_path, path):
     assert os.listdir(tmp_path) == []
 
 
+def test_a_file_that_cannot_be_written_any_more_stops_nothing(tmp_path, systemd, caplog):
+    folder = tmp_path / "run"
+    folder.mkdir()
+    readiness = Readiness(str(folder / "ready"), {"NOTIFY_SOCKET": variable(systemd)})
+    folder.rmdir()
+    readiness.ready()
+    assert systemd.recv(4096) == b"READY=1"
+    assert f"The ready file {folder / 'ready'} cannot be written: No such file" in caplog.text
+    readiness.stopping()
+    assert systemd.recv(4096) == b"STOPPING=1"
+
+
 def test_what_is_no_number_of_a_process_says_nothing(file):
     file.write_bytes(b"\xff")
     assert not is_ready(file, 1)
