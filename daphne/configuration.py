@@ -147,7 +147,7 @@ def _load(path: str) -> dict[str, Any]:
         raise ConfigurationError(
             f"the configuration file {path} cannot be read: {error.strerror}"
         ) from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except ValueError as error:  # also of bytes that are no text, and of numbers without end
         raise ConfigurationError(
             f"the configuration file {path} is no TOML: {error}; write lines such as port = 8000"
         ) from error
@@ -167,6 +167,8 @@ def _value_of_toml(option: Option, value: Any) -> Any:
 def _text(option: Option, value: Any) -> str:
     if isinstance(value, bool) or not isinstance(value, (int, float, str)):
         raise ValueError(f"{value!r} will not do; expected {option.kind.expected}")
+    if isinstance(value, str) and "\0" in value:  # the other sources cannot have it
+        raise ValueError(f"{value!r} will not do: it has a NUL character")
     return str(value)
 
 

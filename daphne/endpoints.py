@@ -161,8 +161,9 @@ def listening_family(number: int) -> int:
             if not listening.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
                 raise ListenError(f"file descriptor {number} is a socket that does not listen")
             return listening.family
-    except OSError as error:
-        raise ListenError(f"file descriptor {number} is no socket: {error.strerror}") from error
+    except (OSError, OverflowError) as error:
+        reason = getattr(error, "strerror", None) or "there is no such number"
+        raise ListenError(f"file descriptor {number} is no socket: {reason}") from error
 
 
 def _let_go(number: int) -> None:

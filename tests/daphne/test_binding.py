@@ -111,6 +111,8 @@ def test_what_cannot_be_bound_is_told(bound, tmp_path):
             bind(description)
     with pytest.raises(ListenError, match="0 to 65535"):
         bind("tcp:75000:interface=127.0.0.1")
+    with pytest.raises(ListenError, match="no such number"):
+        bind("fd:fileno=99999999999")
     with open(os.devnull) as null, pytest.raises(ListenError, match="is no socket"):
         bind(f"fd:fileno={null.fileno()}")
 

@@ -180,6 +180,8 @@ def test_every_option_is_understood_in_all_three(file):
         ("[port]\nx = 1", "key port: {'x': 1} will not do"),
         ("port 80", "is no TOML: "),
         ('port = "\udcff"', "is no TOML: "),
+        (f"port = {'9' * 5000}", "is no TOML: "),
+        (r'ready_file = "a\u0000b"', r"key ready_file: 'a\x00b' will not do: it has a NUL"),
         (
             "ws_compression = true\nwebsocket_compression = true",
             "key ws_compression sets the same option; remove one",
