@@ -106,6 +106,7 @@ def roll(site: Supervised, *names: str, **options: Any) -> str:
     return said.getvalue()
 
 
+@pytest.mark.slow
 def test_a_worker_that_died_is_replaced_and_one_that_does_not_come_up_ends_the_roll(workers):
     site, folder = workers, workers.project.folder
     first, second = map(site.pid, WORKERS)

@@ -92,5 +92,6 @@ def test_its_test_cases_pass(redis_server, tmp_path):
     assert "Ran 5 tests" in run_tests(tmp_path, redis_server.url, "django", "test", "mysite")
 
 
+@pytest.mark.slow  # its test cases are run by themselves as well
 def test_all_its_tests_pass_under_pytest(redis_server, tmp_path):
     assert "9 passed" in run_tests(tmp_path, redis_server.url, "pytest", "-p", "no:cacheprovider")
