@@ -11,7 +11,7 @@ import redis.exceptions
 from tests.servers.redis import RedisServer, version
 from tests.waiting import wait_until
 
-__all__ = ["Sentinel", "SentinelSet", "Service"]
+__all__ = ["ELECTION", "Sentinel", "SentinelSet", "Service"]
 
 #: Times of a Sentinel, in milliseconds, that are fixed but for tests: how often it asks, and tells
 #: others of itself.

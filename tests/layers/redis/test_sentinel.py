@@ -15,7 +15,7 @@ from tests.layers.redis.hooks import RedisHooks
 from tests.layers.redis.lent import fresh_prefix, lent_sentinels, lent_servers
 from tests.reactor import in_reactor
 from tests.servers.ports import free_port
-from tests.servers.sentinel import SentinelSet
+from tests.servers.sentinel import ELECTION, SentinelSet
 from tests.waiting import wait_until
 
 pytestmark = pytest.mark.compiled_only
@@ -156,7 +156,7 @@ def test_a_failover_is_followed_by_everybody(failing: SentinelSet) -> None:
     failing.fail_over()
     _insist(layer.send, "one", {"n": 2})
     _insist(in_reactor, layer.send_twisted, "two", {"n": 3})
-    assert [one.result(30)[1] for one in blocked] == [{"n": 2}, {"n": 3}]
+    assert [one.result(ELECTION)[1] for one in blocked] == [{"n": 2}, {"n": 3}]
     assert layer.receive(["kept?x"], True, 10)[1] == {"n": 1}
     layer.send_group("everybody", {"n": 4})
     assert layer.receive(["serv!"], True, 10) == ("serv!a", {"n": 4})
@@ -173,7 +173,7 @@ def test_a_master_that_was_made_a_replica_is_left(failing: SentinelSet) -> None:
     failing.hand_over()
     _insist(layer.send, "two?x", {"n": 2})
     _insist(layer.send, "one?x", {"n": 3})
-    assert blocked.result(20)[1] == {"n": 2}
+    assert blocked.result(ELECTION)[1] == {"n": 2}
     assert [layer.receive(["one?x"], True, 10)[1] for _ in range(2)] == [{"n": 1}, {"n": 3}]
     assert layer.topology.endpoints()[0].text.endswith(f":{failing.master().port}")
     layer.close()
@@ -186,8 +186,8 @@ def _is_replicated(sentinels: SentinelSet) -> bool:
 
 
 def _insist(function: Callable[..., Any], *args: Any) -> Any:
-    """The result, once the layer is there again."""
-    deadline = time.monotonic() + 30
+    """The result, once the layer is there again, for which there has to be another master."""
+    deadline = time.monotonic() + ELECTION
     while True:
         try:
             return function(*args)
