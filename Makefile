@@ -6,8 +6,8 @@ BIN := $(VENV)/bin
 PORT ?= 8000
 EXAMPLE ?= chat
 PYTEST_ARGS ?=
-# Three processes share the tests, which wait for servers much of the time. PYTEST_ARGS="-n 0 ..." runs them in one.
-PYTEST := $(BIN)/pytest --numprocesses 3 --dist worksteal
+# Two processes share the tests, which wait for servers much of the time. PYTEST_ARGS="-n 0 ..." runs them in one.
+PYTEST := $(BIN)/pytest --numprocesses 2 --dist worksteal
 # The tests of daphne.protocol that need no socket have to cover every branch of it by themselves.
 MEASURED := $(BIN)/pytest -m "measured and not slow" tests/daphne/protocol --cov=daphne.protocol --cov-branch --cov-fail-under=100 --cov-report=term-missing:skip-covered
 # Nothing of a part of the tests may have a fallback (5: no tests were collected).

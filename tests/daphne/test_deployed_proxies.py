@@ -141,6 +141,7 @@ class HAProxy(Proxy):
             "haproxy/haproxy.cfg",
             self.folder,
             ("maxconn 20000", "maxconn 200"),
+            ("timeout http-request 10s", "timeout http-request 60s"),  # of a busy machine
             ("bind :80\n", f"bind 127.0.0.1:{self.plain_port}\n"),
             ("bind :443 ", f"bind 127.0.0.1:{self.port} "),
             ("server daphne1 127.0.0.1:8000", f"server daphne1 127.0.0.1:{self.server.port}"),
