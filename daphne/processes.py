@@ -23,10 +23,9 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from types import FrameType
+from collections.abc import Sequence
 
+from channels.children import ending, sentence, waking
 from channels.outage import Backoff
 from channels.readiness import Readiness
 from daphne.binding import Sockets
@@ -126,7 +125,7 @@ class Processes:
 
     def run(self) -> int:
         """Serve until told to stop; the exit code."""
-        with self._signals():
+        with waking(self._selector, _SIGNALS, self._signalled):
             self._serving = [self._start(number) for number in range(self._count)]
             while self._serving or self._coming or self._leaving or self._restarts:
                 self._turn()
@@ -158,25 +157,6 @@ class Processes:
                 child.popen.kill()
 
     # -- signals ----------------------------------------------------------------------------------
-
-    @contextmanager
-    def _signals(self) -> Iterator[None]:
-        """Have signals wake the loop, by their numbers in a pipe."""
-        reading, writing = os.pipe()
-        os.set_blocking(reading, False)
-        os.set_blocking(writing, False)
-        self._selector.register(reading, selectors.EVENT_READ, lambda: self._signalled(reading))
-        signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
-        earlier = {number: signal.signal(number, _do_nothing) for number in _SIGNALS}
-        try:
-            yield
-        finally:
-            for number, handler in earlier.items():
-                signal.signal(number, handler)
-            signal.set_wakeup_fd(-1)
-            self._selector.close()
-            os.close(reading)
-            os.close(writing)
 
     def _signalled(self, reading: int) -> None:
         for number in os.read(reading, 1024):
@@ -290,7 +270,7 @@ class Processes:
             if child in group:
                 group.remove(child)
                 break
-        how = f"process {child.popen.pid} ended with {_spoken(code)}"
+        how = f"process {child.popen.pid} ended with {ending(code)}"
         if self._stopping or group is self._leaving:
             self._left(code, how)
         elif group is self._coming:
@@ -305,9 +285,9 @@ class Processes:
     def _left(self, code: int, how: str) -> None:
         """A child that was told to stop has ended."""
         if code in (0, -signal.SIGTERM):
-            logger.debug("%s, as told", _sentence(how))
+            logger.debug("%s, as told", sentence(how))
             return
-        logger.warning("%s instead of 0", _sentence(how))
+        logger.warning("%s instead of 0", sentence(how))
         if self._stopping and self._code == ExitCode.STOPPED:
             self._code = ExitCode.CUT_SHORT
 
@@ -316,7 +296,7 @@ class Processes:
         if sound:
             self._delays.reset()
         delay = 0.0 if sound else self._delays.next_delay()
-        logger.error("%s; another one takes its place in %.1f s", _sentence(how), delay)
+        logger.error("%s; another one takes its place in %.1f s", sentence(how), delay)
         self._restarts.append(time.monotonic() + delay)
 
     # -- the next generation ----------------------------------------------------------------------
@@ -347,7 +327,7 @@ class Processes:
         self._coming_until = float("inf")
         self._restarts.clear()
         self._delays.reset()
-        logger.info("%s took over; the old ones finish", _sentence(self._named(self._serving)))
+        logger.info("%s took over; the old ones finish", sentence(self._named(self._serving)))
         self._tell_if_ready()
         if self._again:
             self._replace()
@@ -365,21 +345,3 @@ class Processes:
 
     def _named(self, children: Sequence[_Child]) -> str:
         return "processes " + ", ".join(str(child.popen.pid) for child in children)
-
-
-def _sentence(text: str) -> str:
-    return text[:1].upper() + text[1:]
-
-
-def _spoken(code: int) -> str:
-    """An exit code as a sentence has it."""
-    if code >= 0:
-        return f"exit code {code}"
-    try:
-        return signal.Signals(-code).name
-    except ValueError:  # one of the real-time signals, which have no names
-        return f"signal {-code}"
-
-
-def _do_nothing(number: int, frame: FrameType | None) -> None:
-    """What Python runs for the signals, so that its C handler writes to the pipe."""

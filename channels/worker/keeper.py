@@ -22,10 +22,10 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from types import FrameType
 
+from channels.children import ending, sentence, waking
 from channels.outage import Backoff
 from channels.readiness import Readiness
 
@@ -177,7 +177,7 @@ class Keeper:
         0 means stopped in order, 1 that the first worker did not start, 3 that consumers were cut
         off at the end; 128 and the number of a signal that it came twice.
         """
-        with self._signals():
+        with waking(self._selector, _SIGNALS, self._signalled):
             self._start()
             while self._children or self._restart < float("inf"):
                 self._turn()
@@ -219,25 +219,6 @@ class Keeper:
         return min(ends, default=now + timeout)
 
     # -- signals ----------------------------------------------------------------------------------
-
-    @contextlib.contextmanager
-    def _signals(self) -> Iterator[None]:
-        """Have signals wake the loop, by their numbers in a pipe."""
-        reading, writing = os.pipe()
-        os.set_blocking(reading, False)
-        os.set_blocking(writing, False)
-        self._selector.register(reading, selectors.EVENT_READ, lambda: self._signalled(reading))
-        signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
-        earlier = {number: signal.signal(number, _do_nothing) for number in _SIGNALS}
-        try:
-            yield
-        finally:
-            for number, handler in earlier.items():
-                signal.signal(number, handler)
-            signal.set_wakeup_fd(-1)
-            self._selector.close()
-            os.close(reading)
-            os.close(writing)
 
     def _signalled(self, reading: int) -> None:
         for number in os.read(reading, 1024):
@@ -299,13 +280,13 @@ class Keeper:
     def _ended(self, child: _Child) -> None:
         self._hear_the_rest(child)
         code = child.popen.returncode
-        how = f"process {child.pid} ended with {_spoken(code)}"
+        how = f"process {child.pid} ended with {ending(code)}"
         self._count_lost(child.jobs.running(), how)
         was_kept = child is self._child
         self._forget(child)
         if child.left is not None:
             if code not in (0, -signal.SIGTERM):
-                logger.warning("%s instead of 0", _sentence(how))
+                logger.warning("%s instead of 0", sentence(how))
                 self._cut_short()
         elif not self._came_up:
             logger.error("Not started: %s before it was ready", how)
@@ -323,14 +304,14 @@ class Keeper:
         if sound:
             self._delays.reset()
         delay = 0.0 if sound else self._delays.next_delay()
-        logger.error("%s; another one takes its place in %.1f s", _sentence(how), delay)
+        logger.error("%s; another one takes its place in %.1f s", sentence(how), delay)
         self._restart = time.monotonic() + delay
 
     def _count_lost(self, lost: Sequence[Running], how: str) -> None:
         if lost:
             logger.error(
                 "%s; %d message(s) that it handled are lost: %s",
-                _sentence(how),
+                sentence(how),
                 len(lost),
                 "; ".join(job.text for job in lost),
             )
@@ -390,16 +371,3 @@ class Keeper:
         self._count_lost(lost, f"process {child.pid} was ended")
         self._cut_short()
         self._forget(child)
-
-
-def _sentence(text: str) -> str:
-    return text[:1].upper() + text[1:]
-
-
-def _spoken(code: int) -> str:
-    """An exit code as a sentence has it."""
-    return signal.Signals(-code).name if code < 0 else f"exit code {code}"
-
-
-def _do_nothing(number: int, frame: FrameType | None) -> None:
-    """What Python runs for the signals, so that its C handler writes to the pipe."""
