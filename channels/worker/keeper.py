@@ -50,7 +50,8 @@ _PATIENCE = 3600.0
 #: Seconds between two looks at the memory.
 _MEMORY_INTERVAL = 1.0
 
-#: Seconds in which a process that has to end and runs no consumer any more has to be gone.
+#: Seconds in which a process that has to end, once it runs no consumer any more, has to be gone. It
+#: still sends what the last one has left.
 _END_WITHIN = 30.0
 
 #: Seconds in which the stacks of a process that hangs have to be written.
@@ -99,6 +100,8 @@ class _Child:
         self.is_ready = False
         #: When it had to end, as far as the keeper knows; None while it may work.
         self.left: float | None = None
+        #: Since when it has run no consumer, of one that has to end; None where that is not so.
+        self.idle: float | None = None
 
     def hear(self) -> bytes:
         """What it says; nothing where it is gone."""
@@ -212,7 +215,7 @@ class Keeper:
         timeout = self._limits.consumer_timeout
         running = child.jobs.running()
         if child.left is not None and not running:
-            return child.left + _END_WITHIN if child.left + _END_WITHIN > now else now + 1.0
+            return (child.idle or now) + _END_WITHIN
         if timeout is None:
             return now + _END_WITHIN if child.left is not None else float("inf")
         ends = [job.started + timeout for job in running if job.started + timeout > now]
@@ -340,11 +343,12 @@ class Keeper:
             self._look_at_memory(child)
         timeout = self._limits.consumer_timeout
         late = [] if timeout is None else [job for job in running if job.started + timeout <= now]
+        child.idle = None if running or child.left is None else child.idle or now
         if late and child.left is None:
             self._replace(child, "a consumer runs for more than %g s (--consumer-timeout)", timeout)
         if late and len(late) == len(running):
             self._end_by_force(child, late, f"no consumer of it ends within {timeout:g} s")
-        elif child.left is not None and not running and now >= child.left + _END_WITHIN:
+        elif child.idle is not None and now >= child.idle + _END_WITHIN:
             self._end_by_force(child, [], f"it had to be gone within {_END_WITHIN:g} s")
 
     def _look_at_memory(self, child: _Child) -> None:

@@ -1,0 +1,69 @@
+"""Tests of the keeper with workers that are small scripts: what it does when, to the moment.
+
+What it does with real workers is in ``tests.management.test_runworker_limits``.
+"""
+
+import os
+import signal
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+from channels.worker import keeper
+from channels.worker.keeper import Keeper
+from channels.worker.limits import Limits
+from tests.waiting import wait_until
+
+#: What each script begins with: a worker that is ready, in slots that it fills by itself.
+BEGINNING = """
+import faulthandler, json, os, socket, struct, sys, threading, time
+from pathlib import Path
+
+line, table, stacks = json.loads(os.environ["CHANNELS_WORKER_KEEPER"])
+line = socket.socket(fileno=line)
+faulthandler.register(3, file=stacks, all_threads=True)
+
+def note(slot, started, text=b""):
+    head = struct.pack("=dQH", started, 1, len(text))
+    os.pwrite(table, head + text, slot * 512)
+
+line.send(b"r")
+Path(sys.argv[1], "ready").touch()
+"""
+
+
+@pytest.fixture(autouse=True)
+def soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All that takes long takes little."""
+    monkeypatch.setattr(keeper, "_MEMORY_INTERVAL", 0.02)
+
+
+def kept(folder: Path, script: str, limits: Limits, stop: bool = True) -> int:
+    """The exit code of a keeper of ``script``; it is told to stop once that is ready."""
+    command = [sys.executable, "-S", "-c", BEGINNING + script, str(folder)]
+
+    def tell() -> None:
+        wait_until((folder / "ready").exists, 20)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    if stop:
+        threading.Thread(target=tell, daemon=True).start()
+    return Keeper(command, limits, 2).run()
+
+
+def test_a_consumer_that_took_long_leaves_its_process_the_time_to_end(tmp_path, monkeypatch):
+    """It still sends what the consumer has left, and says goodbye."""
+    monkeypatch.setattr(keeper, "_END_WITHIN", 0.4)
+    script = """
+note(0, time.monotonic(), b"slow")
+line.recv(1)
+time.sleep(0.8)
+note(0, 0.0)
+time.sleep(0.2)
+Path(sys.argv[1], "sent").touch()
+"""
+
+    assert kept(tmp_path, script, Limits(max_memory=1 << 40)) == 0
+    assert (tmp_path / "sent").exists()
