@@ -204,7 +204,7 @@ class Keeper:
     def _patience(self) -> float:
         """Seconds until something is due."""
         due = [self._restart]
-        if self._limits.max_memory is not None:
+        if self._limits.max_memory is not None and self._child is not None:
             due.append(self._next_memory)
         due += [self._next_look(child) for child in self._children]
         return min(max(0.0, min(due) - time.monotonic()), _PATIENCE)
@@ -353,7 +353,9 @@ class Keeper:
 
     def _look_at_memory(self, child: _Child) -> None:
         limit = self._limits.max_memory
-        if limit is None or not child.is_ready or (held := memory_of(child.pid)) <= limit:
+        if limit is None or not child.is_ready or child.left is not None:
+            return
+        if (held := memory_of(child.pid)) <= limit:
             return
         if child.jobs.seen():
             text = "it holds %.0f MiB of memory, more than %.0f (--max-memory)"

@@ -4,6 +4,7 @@ What it does with real workers is in ``tests.management.test_runworker_limits``.
 """
 
 import os
+import selectors
 import signal
 import sys
 import threading
@@ -67,3 +68,27 @@ Path(sys.argv[1], "sent").touch()
 
     assert kept(tmp_path, script, Limits(max_memory=1 << 40)) == 0
     assert (tmp_path / "sent").exists()
+
+
+@pytest.mark.parametrize("end", ["held = bytearray(40 << 20)", "line.send(b'l')"])
+def test_the_keeper_sleeps_while_a_process_ends_whatever_it_holds(
+    tmp_path, monkeypatch, caplog, end
+):
+    turns = []
+
+    class Counting(selectors.DefaultSelector):
+        def select(self, timeout=None):
+            turns.append(timeout)
+            return super().select(timeout)
+
+    monkeypatch.setattr(selectors, "DefaultSelector", Counting)
+    script = f"""
+note(0, time.monotonic(), b"leak")
+line.recv(1)
+{end}
+time.sleep(0.5)
+"""
+
+    assert kept(tmp_path, script, Limits(max_memory=20 << 20)) == 0
+    assert len(turns) < 100
+    assert "is replaced" not in caplog.text
