@@ -82,19 +82,24 @@ class _Child:
     """A worker process as its keeper sees it."""
 
     def __init__(self, command: Sequence[str], threads: int) -> None:
-        self.line, theirs = socket.socketpair()
-        self.line.setblocking(False)
-        self.jobs, table = JobTable.make(threads)
-        self._stacks = tempfile.TemporaryFile()
-        descriptors = [theirs.fileno(), table, self._stacks.fileno()]
-        self.popen = subprocess.Popen(
-            command,
-            stdin=subprocess.DEVNULL,
-            pass_fds=descriptors,
-            env={**os.environ, ENVIRONMENT: json.dumps(descriptors)},
-        )
-        theirs.close()
-        os.close(table)
+        """Raises ``OSError`` where the system has nothing left for it."""
+        with contextlib.ExitStack() as passed_on, contextlib.ExitStack() as held:
+            self.line, theirs = socket.socketpair()
+            held.enter_context(self.line)
+            passed_on.enter_context(theirs)
+            self.line.setblocking(False)
+            self.jobs, table = JobTable.make(threads)
+            held.callback(self.jobs.close)
+            passed_on.callback(os.close, table)
+            self._stacks = held.enter_context(tempfile.TemporaryFile())
+            descriptors = [theirs.fileno(), table, self._stacks.fileno()]
+            self.popen = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                pass_fds=descriptors,
+                env={**os.environ, ENVIRONMENT: json.dumps(descriptors)},
+            )
+            self._held = held.pop_all()
         self.pid = self.popen.pid
         self.started = time.monotonic()
         self.is_ready = False
@@ -140,9 +145,7 @@ class _Child:
 
     def close(self) -> None:
         """Let go of what was shared with it."""
-        self.line.close()
-        self.jobs.close()
-        self._stacks.close()
+        self._held.close()
 
 
 class Keeper:
@@ -245,8 +248,19 @@ class Keeper:
     # -- children ---------------------------------------------------------------------------------
 
     def _start(self) -> None:
+        """Start a process; later, where that cannot be done now, unless it is the first."""
         self._restart = float("inf")
-        self._child = child = _Child(self._command, self._threads)
+        try:
+            self._child = child = _Child(self._command, self._threads)
+        except OSError as error:  # too little memory, too many processes or files
+            if not self._came_up:
+                logger.error("Not started: %s", error)
+                self._code = _FAILED
+                return
+            delay = self._delays.next_delay()
+            logger.error("No process can be started (%s); trying again in %.1f s", error, delay)
+            self._restart = time.monotonic() + delay
+            return
         self._selector.register(child.line, selectors.EVENT_READ, lambda: self._hear(child))
 
     def _hear(self, child: _Child) -> None:

@@ -3,9 +3,12 @@
 What it does with real workers is in ``tests.management.test_runworker_limits``.
 """
 
+import errno
 import os
+import re
 import selectors
 import signal
+import subprocess
 import sys
 import threading
 from pathlib import Path
@@ -41,17 +44,22 @@ def soon(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(keeper, "_MEMORY_INTERVAL", 0.02)
 
 
-def kept(folder: Path, script: str, limits: Limits, stop: bool = True) -> int:
-    """The exit code of a keeper of ``script``; it is told to stop once that is ready."""
+def kept(folder: Path, script: str, limits: Limits, when: str = "ready") -> int:
+    """The exit code of a keeper of ``script``; it is told to stop when there is the file ``when``."""
     command = [sys.executable, "-S", "-c", BEGINNING + script, str(folder)]
 
-    def tell() -> None:
-        wait_until((folder / "ready").exists, 20)
-        os.kill(os.getpid(), signal.SIGTERM)
+    ended = threading.Event()
 
-    if stop:
-        threading.Thread(target=tell, daemon=True).start()
-    return Keeper(command, limits, 2).run()
+    def tell() -> None:
+        wait_until(lambda: (folder / when).exists() or ended.is_set(), 20)
+        if not ended.is_set():
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=tell, daemon=True).start()
+    try:
+        return Keeper(command, limits, 2).run()
+    finally:
+        ended.set()
 
 
 def test_a_consumer_that_took_long_leaves_its_process_the_time_to_end(tmp_path, monkeypatch):
@@ -92,3 +100,37 @@ time.sleep(0.5)
     assert kept(tmp_path, script, Limits(max_memory=20 << 20)) == 0
     assert len(turns) < 100
     assert "is replaced" not in caplog.text
+
+
+def test_a_successor_that_cannot_be_started_is_tried_again(tmp_path, monkeypatch, caplog):
+    """And nothing is left open of the attempts."""
+    popen, started = subprocess.Popen, 0
+    before = len(os.listdir("/dev/fd"))
+
+    def fail_twice(*args, **options):
+        nonlocal started
+        started += 1
+        if started in (2, 3):
+            raise OSError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+        return popen(*args, **options)
+
+    monkeypatch.setattr(subprocess, "Popen", fail_twice)
+    script = """
+if not Path(sys.argv[1], "first").exists():
+    Path(sys.argv[1], "first").touch()
+    os._exit(7)
+Path(sys.argv[1], "second").touch()
+line.recv(1)
+"""
+
+    assert kept(tmp_path, script, Limits(max_messages=9), when="second") == 0
+    assert started == 4
+    assert caplog.text.count("No process can be started") == 2
+    assert len(os.listdir("/dev/fd")) == before
+
+
+def test_a_first_worker_that_cannot_be_started_is_said(tmp_path, caplog):
+    keeper = Keeper([str(tmp_path / "none")], Limits(max_messages=9))
+
+    assert keeper.run() == 1
+    assert re.search("Not started: .*No such file or directory", caplog.text)
