@@ -54,6 +54,10 @@ _MEMORY_INTERVAL = 1.0
 #: still sends what the last one has left.
 _END_WITHIN = 30.0
 
+#: Seconds in which a process that was told to end takes no more messages. What its other threads
+#: have begun until then is theirs to finish.
+_HEED_WITHIN = 0.5
+
 #: Seconds in which the stacks of a process that hangs have to be written.
 _DUMP_WITHIN = 1.0
 
@@ -107,6 +111,11 @@ class _Child:
         self.left: float | None = None
         #: Since when it has run no consumer, of one that has to end; None where that is not so.
         self.idle: float | None = None
+
+    @property
+    def heeds_at(self) -> float:
+        """When it takes no more messages, of one that has to end."""
+        return float("-inf") if self.left is None else self.left + _HEED_WITHIN
 
     def hear(self) -> bytes:
         """What it says; nothing where it is gone."""
@@ -221,8 +230,8 @@ class Keeper:
             return (child.idle or now) + _END_WITHIN
         if timeout is None:
             return now + _END_WITHIN if child.left is not None else float("inf")
-        ends = [job.started + timeout for job in running if job.started + timeout > now]
-        return min(ends, default=now + timeout)
+        ends = [max(job.started + timeout, child.heeds_at) for job in running]
+        return min((end for end in ends if end > now), default=now + timeout)
 
     # -- signals ----------------------------------------------------------------------------------
 
@@ -360,7 +369,7 @@ class Keeper:
         child.idle = None if running or child.left is None else child.idle or now
         if late and child.left is None:
             self._replace(child, "a consumer runs for more than %g s (--consumer-timeout)", timeout)
-        if late and len(late) == len(running):
+        elif late and len(late) == len(running) and now >= child.heeds_at:
             self._end_by_force(child, late, f"no consumer of it ends within {timeout:g} s")
         elif child.idle is not None and now >= child.idle + _END_WITHIN:
             self._end_by_force(child, [], f"it had to be gone within {_END_WITHIN:g} s")

@@ -45,7 +45,7 @@ def soon(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def kept(folder: Path, script: str, limits: Limits, when: str = "ready") -> int:
-    """The exit code of a keeper of ``script``; it is told to stop when there is the file ``when``."""
+    """The exit code of a keeper of ``script``; it is told to stop once there is ``when``."""
     command = [sys.executable, "-S", "-c", BEGINNING + script, str(folder)]
 
     ended = threading.Event()
@@ -134,3 +134,23 @@ def test_a_first_worker_that_cannot_be_started_is_said(tmp_path, caplog):
 
     assert keeper.run() == 1
     assert re.search("Not started: .*No such file or directory", caplog.text)
+
+
+def test_what_another_thread_begins_before_it_hears_of_the_end_is_finished(tmp_path, caplog):
+    script = """
+if Path(sys.argv[1], "first").exists():
+    Path(sys.argv[1], "second").touch()
+    sys.exit(line.recv(1) != b"s")
+Path(sys.argv[1], "first").touch()
+note(0, time.monotonic(), b"hang")
+line.recv(1)
+note(1, time.monotonic(), b"other")
+time.sleep(0.3)
+note(1, 0.0)
+Path(sys.argv[1], "other").touch()
+time.sleep(60)
+"""
+
+    assert kept(tmp_path, script, Limits(consumer_timeout=0.2), when="second") in (0, 3)
+    assert (tmp_path / "other").exists()
+    assert "lost: hang" in caplog.text
