@@ -93,9 +93,14 @@ class JobTable:
 
     @classmethod
     def make(cls, threads: int) -> tuple["JobTable", int]:
-        """A new one, and a descriptor of it to be inherited and then closed."""
+        """A new one, and a descriptor of it to be inherited and then closed.
+
+        Raises ``OSError`` where there is no room for it.
+        """
         with tempfile.TemporaryFile() as file:
-            file.truncate(threads * _SLOT)
+            # Written, not truncated: a disk that fills up later would end the worker by SIGBUS.
+            file.write(bytes(threads * _SLOT))
+            file.flush()
             return cls(file.fileno()), os.dup(file.fileno())
 
     @contextmanager

@@ -51,6 +51,17 @@ def test_a_place_is_given_to_the_next_thread_and_its_count_goes_on(tables):
     assert keeper.seen() == 5
 
 
+def test_its_room_is_taken_at_once():
+    """Or a note could find the disk full, which kills who writes it."""
+    keeper, descriptor = JobTable.make(20)
+    os.fsync(descriptor)
+    room = os.fstat(descriptor).st_blocks * 512
+    os.close(descriptor)
+    keeper.close()
+
+    assert room >= 20 * 512
+
+
 @pytest.mark.parametrize(
     ("channel", "content"), [("c" * 5000, {}), ("€" * 400, {"reply_channel": "x" * 5000}), ("a", 1)]
 )
