@@ -13,7 +13,7 @@ from typing import Any
 
 from django.core.management.base import CommandError
 
-from channels.management.rendering import command_line, plain, render, variables
+from channels.management.rendering import command_line, plain, redis_text, render, variables
 from channels.management.worker_kinds import Kind
 from daphne.configuration import (
     Configuration,
@@ -124,10 +124,10 @@ class Deployment:
             render(
                 "redis-server.conf",
                 name=self.name,
-                folder=self.folder,
+                folder=redis_text(str(self.folder / "state")),
                 host=server.host,
                 port=server.port,
-                password=server.password,
+                password=redis_text(server.password) if server.password else "",
                 memory=server.memory,
             ),
         )

@@ -12,7 +12,7 @@ from typing import Any
 from django.core.management.base import CommandError
 from django.template import Context, Engine
 
-__all__ = ["command_line", "plain", "render", "variables"]
+__all__ = ["command_line", "plain", "redis_text", "render", "variables"]
 
 #: A line with nothing but a tag, which is to leave nothing.
 _TAG_LINE = re.compile(r"^[ ]*(\{%[^%]*%\})\n", re.MULTILINE)
@@ -48,9 +48,19 @@ def command_line(arguments: Iterable[str]) -> str:
     return plain(shlex.join(arguments))
 
 
+def redis_text(text: str) -> str:
+    """``text`` for a value in a file of Redis's, which reads escapes between quotation marks."""
+    for character, escape in (("\\", r"\\"), ('"', r"\""), ("\n", r"\n"), ("\r", r"\r")):
+        text = text.replace(character, escape)
+    return f'"{text}"'
+
+
 def variables(values: Mapping[str, str]) -> str:
     """Variables of the environment as supervisor reads them. Raises as ``plain``."""
     for name, value in values.items():
-        if '"' in value:
+        if not isinstance(value, str):
+            raise CommandError(f"the variable {name} must be a text, not {value!r}")
+        # supervisor knows no way to write one mark, and takes the other one off both ends.
+        if '"' in value or value != value.strip("'"):
             raise CommandError(f"the variable {name} has a quotation mark: {value!r}")
     return ",".join(f'{name}="{plain(value)}"' for name, value in values.items())

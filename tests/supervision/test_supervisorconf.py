@@ -138,7 +138,7 @@ def test_paths_and_values_arrive_as_they_are(short_path):
         layer="other",
         daphne=read_daphne(["--server-name", "50% off"], APPLICATION),
         kinds=[Kind("all", exclude=("a'b%*",))],
-        redis=LocalRedis("127.0.0.1", 6390, "pass%word"),
+        redis=LocalRedis("127.0.0.1", 6390, 'pass%"wo\\rd'),
     )
     for name, text in deployment.files().items():
         (folder / name).write_text(text)
@@ -157,15 +157,18 @@ def test_paths_and_values_arrive_as_they_are(short_path):
     worker = shlex.split(processes["site-workers:all-1"].command)
     assert "--exclude-channels=a'b%*" in worker and "--layer=other" in worker
     redis = (folder / "redis.conf").read_text()
-    assert "port 6390\n" in redis and 'requirepass "pass%word"\n' in redis
+    assert "port 6390\n" in redis and r'requirepass "pass%\"wo\\rd"' in redis
 
 
 def test_what_would_end_a_value_is_refused():
     for text in ("a\nb", "a ;b", "a #b"):
         with pytest.raises(CommandError, match="cannot stand in a file of supervisor"):
             plain(text)
-    with pytest.raises(CommandError, match="the variable A has a quotation mark"):
-        variables({"A": 'a"b'})
+    for text in ('a"b', "'a", "a'"):
+        with pytest.raises(CommandError, match="the variable A has a quotation mark"):
+            variables({"A": text})
+    with pytest.raises(CommandError, match="the variable A must be a text, not 8"):
+        variables({"A": 8})
 
 
 def test_files_are_replaced_only_by_force(layer, short_path):
@@ -200,7 +203,8 @@ def test_a_redis_of_the_layer_is_run_where_there_can_be_one(short_path):
             redis.close()
     text = (short_path / "redis.conf").read_text()
     assert 'bind 127.0.0.1\nport 6399\nrequirepass "word"\n' in text
-    assert (short_path / "redis.conf").stat().st_mode & 0o007 == 0
+    for file in (short_path / "redis.conf", *short_path.glob("programs/*")):
+        assert file.stat().st_mode & 0o777 == 0o600
     assert "site-redis:site-redis" in parsed(short_path)[1]
 
 

@@ -279,9 +279,15 @@ def _write(deployment: Deployment, files: Mapping[str, str], force: bool) -> Non
     for name, text in files.items():
         path = folder / name
         try:
-            path.write_text(text, encoding="utf-8")
+            with open(path, "x", encoding="utf-8", opener=_open_private) as file:
+                file.write(text)
         except OSError as error:
             raise CommandError(f"{path} cannot be written: {error.strerror}.") from error
-        path.chmod(0o640)
         if deployment.user:
             shutil.chown(path, group=pwd.getpwnam(deployment.user).pw_gid)
+            path.chmod(0o640)
+
+
+def _open_private(path: str, flags: int) -> int:
+    """Open a file for its owner alone, as it may hold passwords."""
+    return os.open(path, flags, 0o600)
