@@ -30,7 +30,7 @@ class Command(BaseCommand):
             "names",
             nargs="*",
             metavar="NAME",
-            help="A group, a program, or group:process, of any program with --ready-file "
+            help="A group, or group:process, of any program with --ready-file "
             "(default: all workers).",
         )
         add_option(
