@@ -100,10 +100,17 @@ class Roll:
             self._say(f"{member.name}: was stopped, and is left so")
             return
         began = time.monotonic()
-        if state["state"] in RUNNING_STATES:
-            self._supervisor.stop(member.name)
-        stopped = time.monotonic()
-        self._supervisor.start(member.name)
+        try:
+            if state["state"] in RUNNING_STATES:
+                self._supervisor.stop(member.name)
+            stopped = time.monotonic()
+            self._supervisor.start(member.name)
+        except KeyboardInterrupt:
+            self._say(
+                f"{member.name}: interrupted while it stops; nobody starts it again but "
+                f"'supervisorctl start {member.name}'"
+            )
+            raise
         pid = self._wait(member)
         self._say(
             f"{member.name}: stopped in {stopped - began:.1f} s, ready after "

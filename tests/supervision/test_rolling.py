@@ -5,8 +5,9 @@ from typing import Any
 
 import pytest
 from django.core.management import CommandError, call_command
+from supervisor.states import ProcessStates
 
-from channels.management.rolling import Member, members
+from channels.management.rolling import Member, Roll, members
 from channels.management.supervision import Address, read_address
 
 pytestmark = pytest.mark.compiled_only
@@ -50,6 +51,24 @@ def test_names_are_those_of_groups_and_processes(names, meant):
 def test_a_name_that_there_is_not_is_refused(name):
     with pytest.raises(CommandError, match=f"neither a group nor a process {name!r}; it has "):
         members(CONFIGURED, ["workers", name])
+
+
+def test_an_interrupted_roll_says_what_it_leaves_stopped():
+    """The next one would take that for stopped on purpose."""
+
+    class Interrupted:
+        def state(self, process):
+            return {"state": ProcessStates.RUNNING}
+
+        def stop(self, process):
+            raise KeyboardInterrupt
+
+    said: list[str] = []
+    supervisor: Any = Interrupted()
+    with pytest.raises(KeyboardInterrupt):
+        Roll(supervisor, 1, said.append).run([HTTP_0, HTTP_1])
+    (text,) = said
+    assert text.endswith("'supervisorctl start workers:http-0'")
 
 
 def test_no_workers_are_refused():
