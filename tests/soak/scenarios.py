@@ -144,6 +144,7 @@ def killed_workers(stack: Stack, traffic: Traffic, numbers: Numbers) -> Result:
     for name in stack.all_workers:
         stack.supervisor.wait_until_ready(name)
     result.figures |= {"killed": killed, "http_timeout": HTTP_TIMEOUT}
+    result.check(killed > 0, "no worker was killed")
     result.none(
         sockets_dropped=tally.dropped, messages_doubled=tally.doubled,
         failures_other_than_503=tally.failed_requests - tally.statuses["503"],
