@@ -1,4 +1,4 @@
-"""The pictures show what ``docs/performance.md`` states as measured, and nothing else."""
+"""The pictures and the README show what ``docs/performance.md`` states as measured."""
 
 import re
 import tomllib
@@ -39,3 +39,21 @@ def test_a_picture_was_drawn_of_these_figures_and_is_shown(name):
 
     assert drawn == [*shown, FIGURES[name]["title"]], "run `make plots`"
     assert f"](plots/{name}.svg)" in PAGE
+
+
+@pytest.mark.parametrize(
+    ("begin", "name"),
+    [("A message to a group", "groups"), ("Echo over", "websocket"), ("A Django view", "http")],
+)
+def test_the_readme_compares_by_these_figures(begin, name):
+    (line,) = re.findall(rf"^\| {begin}.*", (ROOT / "README.md").read_text(), re.MULTILINE)
+    _, _, ours, theirs, _ = re.split(r" *\| *", line)
+    rows = FIGURES[name]["rows"]
+    mine = [rows[row] for row in FIGURES[name]["ours"]]
+    peers = {row.partition(",")[0]: f"{value:,}" for row, value in rows.items()}
+
+    assert float(ours.split(" us")[0].replace(",", "")) in mine
+    found = re.findall(r"([\d,]+) us \(([^,)]+)", theirs)
+    assert {peer: value for value, peer in found} == {
+        peer: peers[peer] for peer in ("uvicorn", "Daphne 4")
+    }
