@@ -1,6 +1,7 @@
 """Files for supervisor, as its own parser reads them, and what is refused."""
 
 import os
+import pwd
 import re
 import shlex
 from collections.abc import Callable, Iterator
@@ -123,6 +124,21 @@ def test_the_settings_say_what_runs_and_options_win(layer, short_path):
     assert "--threads=2" in processes["site-workers:pages-0"].command
     assert "--threads=4 --max-memory=500M" in processes["site-workers:rest-0"].command
     assert processes["site-workers:rest-0"].environment["RATE"] == "5%"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root runs programs as somebody else")
+def test_programs_of_another_user_have_his_home_and_not_that_of_root(layer, short_path):
+    setting = {"user": "nobody", "environment": {"LOGNAME": "somebody"}}
+    with override_settings(CHANNELS_SUPERVISOR=setting):
+        conf(short_path)
+    for process in parsed(short_path)[1].values():
+        assert process.uid == pwd.getpwnam("nobody").pw_uid
+        found = {name: process.environment[name] for name in ("HOME", "USER", "LOGNAME")}
+        home = pwd.getpwnam("nobody").pw_dir
+        assert found == {"HOME": home, "USER": "nobody", "LOGNAME": "somebody"}
+    for file in short_path.glob("programs/*"):
+        assert file.stat().st_mode & 0o777 == 0o640
+    assert (short_path / "state").owner() == "nobody"
 
 
 def test_paths_and_values_arrive_as_they_are(short_path):

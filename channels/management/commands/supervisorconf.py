@@ -117,6 +117,7 @@ class Command(BaseCommand):
     def _deployment(self, layer: ChannelLayerWrapper, options: dict[str, Any]) -> Deployment:
         chosen = _chosen(options)
         directory, manage = _program()
+        user = self._user(chosen["user"])
         return Deployment(
             name=chosen["name"] or _name(directory),
             folder=Path(options["output"]).absolute(),
@@ -128,11 +129,12 @@ class Command(BaseCommand):
             kinds=kinds_of(layer, chosen["workers"], options["workers"]),
             delay=_delay(chosen["delay"]),
             redis=_local_redis(layer, chosen["redis_memory"]) if chosen["redis"] else None,
-            user=self._user(chosen["user"]),
+            user=user,
             minfds=self._minfds(chosen["minfds"]),
             stop_wait=chosen["stop_wait"],
             environment={
                 "DJANGO_SETTINGS_MODULE": os.environ["DJANGO_SETTINGS_MODULE"],
+                **_identity(user),
                 **chosen["environment"],
             },
         )
@@ -211,6 +213,13 @@ def _program() -> tuple[Path, list[str]]:
     if script.name == "manage.py" and script.exists():
         return script.absolute().parent, [sys.executable, str(script.absolute())]
     return Path.cwd(), [sys.executable, "-m", "django"]
+
+
+def _identity(user: str) -> dict[str, str]:
+    """Variables that say who ``user`` is, which supervisor leaves as they were: those of root."""
+    if not user:
+        return {}
+    return {"HOME": pwd.getpwnam(user).pw_dir, "USER": user, "LOGNAME": user}
 
 
 def _name(directory: Path) -> str:
