@@ -1,5 +1,6 @@
 """``docs/upgrading.md``: its settings and tables are true."""
 
+import contextlib
 import importlib
 import pkgutil
 import re
@@ -62,6 +63,20 @@ def test_names_that_are_gone_are_gone_and_what_is_there_instead_is() -> None:
 
     assert len(rows) >= 6
     assert not hasattr(importlib.import_module("channels.worker").Worker, "sigterm_handler")
+
+
+def test_what_the_redis_layer_had_is_there_or_in_the_table_of_what_is_gone() -> None:
+    """Attributes of 1.x, which subclasses and scripts have used."""
+    had = {
+        *("connection", "hosts", "ring_size", "consistent_hash", "blpop_timeout", "client_prefix"),
+        *("serialize", "deserialize", "make_fernet", "crypter", "UnsupportedRedis"),
+        *("global_statistics_expiry", "channel_statistics_expiry", "match_type_and_length"),
+        *("channel_name_regex", "group_name_regex", "global_statistics", "channel_statistics"),
+        *("receive_twisted", "receive_many", "get_capacity", "valid_channel_name", "flush"),
+    }
+    told = {name for old, _ in table(TEXT, "name") for name in re.findall(r"(\w+)`", old)}
+    with contextlib.closing(RedisChannelLayer()) as layer:
+        assert {name for name in had if not hasattr(layer, name)} == had & told
 
 
 def test_the_table_of_delayed_messages_is_that_of_the_model() -> None:
