@@ -21,7 +21,7 @@ def deployment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Stack
         yield both
 
 
-@pytest.mark.parametrize("name", [name for name in SCENARIOS if name not in ("sentinel", "mixed")])
+@pytest.mark.parametrize("name", [name for name in SCENARIOS if name != "sentinel"])
 def test_what_is_promised_is_kept(deployment: tuple[Stack, Traffic], name: str) -> None:
     result = SCENARIOS[name](*deployment, SHORT)
 

@@ -141,6 +141,12 @@ def test_programs_of_another_user_have_his_home_and_not_that_of_root(layer, shor
     assert (short_path / "state").owner() == "nobody"
 
 
+def test_whoever_has_no_name_on_this_machine_gets_files_for_himself(layer, short_path, monkeypatch):
+    monkeypatch.setattr(os, "geteuid", lambda: 4_000_000_000)  # as in many containers
+    conf(short_path)
+    assert {process.uid for process in parsed(short_path)[1].values()} == {None}
+
+
 def test_paths_and_values_arrive_as_they_are(short_path):
     folder = short_path / "100% of 'it'"
     for name in ("programs", "log", "run", "state"):

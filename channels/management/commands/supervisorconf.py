@@ -141,16 +141,16 @@ class Command(BaseCommand):
 
     def _user(self, user: str) -> str:
         """Who the programs are to run as; empty where that is who runs supervisord anyway."""
-        own = pwd.getpwuid(os.geteuid()).pw_name
-        if not user or user == own:
-            if own == "root":
-                self.stderr.write("The programs will run as root; --user names somebody else.")
-            return ""
+        own = os.geteuid()  # a container may have no name for it
         try:
-            pwd.getpwnam(user)
+            wanted = pwd.getpwnam(user).pw_uid if user else own
         except KeyError:
             raise CommandError(f"There is no user {user!r} on this machine.") from None
-        if own != "root":
+        if wanted == own:
+            if own == 0:
+                self.stderr.write("The programs will run as root; --user names somebody else.")
+            return ""
+        if own != 0:
             raise CommandError(
                 f"Only root can have programs run as {user!r}: run this command as root, too, "
                 f"which gives {user!r} the folder for what they write."
