@@ -16,26 +16,9 @@ from tests.daphne.certificates import client_context, write_certificate
 from tests.daphne.clients import HttpClient
 from tests.daphne.conftest import RunningServer
 from tests.management.project import ROOT
+from tests.servers.nginx import nginx_command
 from tests.servers.ports import free_port
 from tests.waiting import wait_until
-
-#: Around the file for nginx, which is part of a whole one on Debian.
-NGINX = """
-daemon off;
-master_process off;
-pid {folder}/nginx.pid;
-error_log {folder}/error.log;
-events {{ worker_connections 256; }}
-http {{
-    client_body_temp_path {folder}/body;
-    proxy_temp_path {folder}/proxy;
-    fastcgi_temp_path {folder}/fastcgi;
-    uwsgi_temp_path {folder}/uwsgi;
-    scgi_temp_path {folder}/scgi;
-    access_log off;
-    include {folder}/mysite.conf;
-}}
-"""
 
 #: What ``--proxy-headers`` sets.
 PROXY_HEADERS = {
@@ -124,9 +107,8 @@ class Nginx(Proxy):
             ("/etc/ssl/mysite.key", str(self.key)),
             ("/srv/mysite/static/", f"{self.folder}/"),
         )
-        whole = self.folder / "nginx.conf"
-        whole.write_text(NGINX.format(folder=self.folder))
-        command = ["nginx", "-p", str(self.folder), "-c", str(whole)]
+        http = f"access_log off; include {self.folder}/mysite.conf;"
+        command = nginx_command(self.folder, http)
         assert subprocess.run([*command, "-t"], capture_output=True).returncode == 0
         return command
 

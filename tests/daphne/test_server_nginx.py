@@ -20,6 +20,7 @@ from channels.layers.inmemory import ChannelLayer
 from tests.daphne.clients import HttpClient
 from tests.daphne.conftest import RunningServer
 from tests.daphne.corpus.smuggling import ROWS, Row
+from tests.servers.nginx import nginx_command
 from tests.servers.ports import free_port
 from tests.waiting import wait_until
 
@@ -27,40 +28,27 @@ pytestmark = pytest.mark.needs("nginx")
 
 #: As permissive as nginx can be: all that it does not refuse itself is passed on.
 CONFIGURATION = """
-daemon off;
-master_process off;
-worker_processes 1;
-pid {folder}/nginx.pid;
-error_log {folder}/error.log;
-events {{ worker_connections 256; }}
-http {{
-    client_body_temp_path {folder}/body;
-    proxy_temp_path {folder}/proxy;
-    fastcgi_temp_path {folder}/fastcgi;
-    uwsgi_temp_path {folder}/uwsgi;
-    scgi_temp_path {folder}/scgi;
-    log_format ids "$request_id $upstream_status";
-    access_log {folder}/access.log ids;
-    ignore_invalid_headers off;
-    underscores_in_headers on;
-    merge_slashes off;
-    large_client_header_buffers 8 128k;
-    client_header_timeout 2s;
-    client_body_timeout 2s;
-    upstream server {{ server 127.0.0.1:{server}; keepalive 4; }}
-    server {{
-        listen 127.0.0.1:{port};
-        location / {{
-            proxy_pass http://server;
-            proxy_http_version 1.1;
-            proxy_request_buffering {buffering};
-            proxy_next_upstream off;
-            proxy_ignore_client_abort on;
-            proxy_set_header Host $http_host;
-            proxy_set_header X-Request-Id $request_id;
-            proxy_set_header Connection "{connection}";
-            proxy_set_header Upgrade $http_upgrade;
-        }}
+log_format ids "$request_id $upstream_status";
+access_log {folder}/access.log ids;
+ignore_invalid_headers off;
+underscores_in_headers on;
+merge_slashes off;
+large_client_header_buffers 8 128k;
+client_header_timeout 2s;
+client_body_timeout 2s;
+upstream server {{ server 127.0.0.1:{server}; keepalive 4; }}
+server {{
+    listen 127.0.0.1:{port};
+    location / {{
+        proxy_pass http://server;
+        proxy_http_version 1.1;
+        proxy_request_buffering {buffering};
+        proxy_next_upstream off;
+        proxy_ignore_client_abort on;
+        proxy_set_header Host $http_host;
+        proxy_set_header X-Request-Id $request_id;
+        proxy_set_header Connection "{connection}";
+        proxy_set_header Upgrade $http_upgrade;
     }}
 }}
 """
@@ -76,19 +64,14 @@ class Nginx:
         )
         self.port = free_port()
         self._log = folder / "access.log"
-        configuration = folder / "nginx.conf"
-        configuration.write_text(
-            CONFIGURATION.format(
-                folder=folder,
-                server=self.server.port,
-                port=self.port,
-                buffering=buffering,
-                connection=connection,
-            )
+        http = CONFIGURATION.format(
+            folder=folder,
+            server=self.server.port,
+            port=self.port,
+            buffering=buffering,
+            connection=connection,
         )
-        self._process = subprocess.Popen(
-            ["nginx", "-p", str(folder), "-c", str(configuration)], stderr=subprocess.PIPE
-        )
+        self._process = subprocess.Popen(nginx_command(folder, http), stderr=subprocess.PIPE)
         wait_until(self._accepts)
 
     def _accepts(self) -> bool:

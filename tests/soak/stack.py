@@ -13,6 +13,7 @@ from typing import Any, Self
 from channels.asgi import import_backend
 from tests.deployment.crowd import memory
 from tests.management.project import Project
+from tests.servers.nginx import nginx_command
 from tests.servers.ports import free_port, listens
 from tests.servers.postgresql import PostgresServer
 from tests.servers.redis import RedisServer
@@ -34,33 +35,21 @@ KEPT = "worker-kept"
 _REDIS = "channels.layers.redis.RedisChannelLayer"
 _SENTINEL = "channels.layers.redis.RedisSentinelChannelLayer"
 
+#: Inside nginx's http block.
 _NGINX = """
-daemon off;
-master_process off;
-pid {folder}/nginx.pid;
-error_log {folder}/nginx-error.log;
-worker_rlimit_nofile 8192;
-events {{ worker_connections 4096; }}
-http {{
-    access_log off;
-    client_body_temp_path {folder}/body;
-    proxy_temp_path {folder}/proxy;
-    fastcgi_temp_path {folder}/fastcgi;
-    uwsgi_temp_path {folder}/uwsgi;
-    scgi_temp_path {folder}/scgi;
-    keepalive_requests 1000000;
-    map $http_upgrade $connection_upgrade {{ default upgrade; "" ""; }}
-    upstream daphne {{ {servers} keepalive 16; }}
-    server {{
-        listen 127.0.0.1:{port} backlog=1024;
-        location / {{
-            proxy_pass http://daphne;
-            proxy_http_version 1.1;
-            proxy_set_header Host $http_host;
-            proxy_set_header Upgrade $http_upgrade;
-            proxy_set_header Connection $connection_upgrade;
-            proxy_read_timeout 120s;
-        }}
+access_log off;
+keepalive_requests 1000000;
+map $http_upgrade $connection_upgrade {{ default upgrade; "" ""; }}
+upstream daphne {{ {servers} keepalive 16; }}
+server {{
+    listen 127.0.0.1:{port} backlog=1024;
+    location / {{
+        proxy_pass http://daphne;
+        proxy_http_version 1.1;
+        proxy_set_header Host $http_host;
+        proxy_set_header Upgrade $http_upgrade;
+        proxy_set_header Connection $connection_upgrade;
+        proxy_read_timeout 120s;
     }}
 }}
 """
@@ -129,16 +118,13 @@ class Stack:
 
     def _programs(self) -> list[Program]:
         python, ports = sys.executable, [free_port() for _ in DAPHNES]
-        servers = " ".join(
-            f"server 127.0.0.1:{port} max_fails=1 fail_timeout=1s;" for port in ports
-        )
-        text = _NGINX.format(folder=self.folder, servers=servers, port=self.port)
-        (self.folder / "nginx.conf").write_text(text)
+        servers = " ".join(f"server 127.0.0.1:{port} max_fails=0;" for port in ports)
         options = ("-v", "0", "-t", str(HTTP_TIMEOUT))
         daphne = (python, "-m", "daphne", *options, "asgi:channel_layer", "-p")
         worker = (python, "manage.py", "runworker")
         plain = (*worker, "--exclude-channels", "misbehave")
-        nginx = ("/usr/bin/env", "nginx", "-p", f"{self.folder}", "-c", f"{self.folder}/nginx.conf")
+        http = _NGINX.format(servers=servers, port=self.port)
+        nginx = ("/usr/bin/env", *nginx_command(self.folder, http, connections=4096))
         return [
             *(
                 Program(name, [*daphne, str(port)])
