@@ -86,16 +86,18 @@ class PendingMessageStore:
         message: dict[str, Any],
         is_plain: bool = False,
         patience: float | None = None,
+        may_change: bool = True,
     ) -> None:
         """Keep ``message`` as it is now for ``sender``.
 
         ``is_plain``: sending it is one ``send`` of the layer to the sender's name, and nothing
-        else. ``patience``: seconds for which that may be full, if not ``retry_time``. Raises
+        else. ``patience``: seconds for which that may be full, if not ``retry_time``.
+        ``may_change``: whether the caller may go on to change the message. Raises
         ``RuntimeError`` where no consumer runs.
         """
         if not self.active:
             raise RuntimeError("no consumer runs on this thread; send the message immediately")
-        held = Held(sender, _snapshot(message, {}), patience)
+        held = Held(sender, _snapshot(message, {}) if may_change else message, patience)
         self._local.stack[-1].append((held, is_plain))
 
     def send_and_flush(self, **kwargs: Any) -> None:

@@ -69,10 +69,11 @@ class AsgiHandler(base.BaseHandler):
         request was read.
         """
         prefix = get_script_prefix()
+        request: AsgiRequest | None = None
         response: HttpResponseBase | None = None
         try:
             signals.request_started.send(sender=type(self), message=message)
-            request, response = self._respond(message)
+            request, response = self._respond(message, prefix)
             if request is None:
                 yield from self.encode_response(response)
             elif isinstance(request.ending, RequestTimeout) and response.status_code != 408:
@@ -85,10 +86,14 @@ class AsgiHandler(base.BaseHandler):
             else:
                 response.close()
             # What else runs on this thread shall not build its URLs with this request's prefix.
-            set_script_prefix(prefix)
+            if request is None or _script_prefix(request) != prefix:
+                set_script_prefix(prefix)
 
-    def _respond(self, message: Any) -> tuple[AsgiRequest | None, HttpResponseBase]:
-        """Make the request and have it answered; a request that cannot be made is None."""
+    def _respond(self, message: Any, prefix: str) -> tuple[AsgiRequest | None, HttpResponseBase]:
+        """Make the request and have it answered; a request that cannot be made is None.
+
+        ``prefix`` is that of the thread, which stays where it is that of the request as well.
+        """
         request: AsgiRequest | None = None
         response: HttpResponseBase
         try:
@@ -101,7 +106,8 @@ class AsgiHandler(base.BaseHandler):
             )
             response = HttpResponseBadRequest()
         else:
-            set_script_prefix(request.script_name)
+            if _script_prefix(request) != prefix:
+                set_script_prefix(request.script_name)
             response = self._get_some_response(request)
         response._handler_class = type(self)  # type: ignore[attr-defined]
         return request, response
@@ -170,6 +176,11 @@ class AsgiHandler(base.BaseHandler):
             return list(self.encode_response(response_for_exception(request, error)))
         except Exception:  # the application's own error handler may fail
             return list(self.encode_response(_last_resort(request)))
+
+
+def _script_prefix(request: AsgiRequest) -> str:
+    """The prefix of URLs that Django makes of where the request says that the site begins."""
+    return request.script_name if request.script_name.endswith("/") else f"{request.script_name}/"
 
 
 def _ending_response(ending: Exception) -> HttpResponse:

@@ -108,7 +108,11 @@ class ResponseSender:
     def _send(self, message: dict[str, Any]) -> bool:
         if not self._streaming and _may_wait(message):
             pending_message_store.append(
-                self._channel, message, is_plain=True, patience=self.room_timeout
+                self._channel,
+                message,
+                is_plain=True,
+                patience=self.room_timeout,
+                may_change=False,
             )
             return True
         return send_within(
