@@ -35,6 +35,7 @@ CONTENDERS = [
         "--without-gossip", "--without-mingle", "--without-heartbeat",
     ),
     _peer("dramatiq", "dramatiq", "project.dramatiq_app", "-p1", "-t1"),
+    _peer("bare", "project.bare_app"),
 ]  # fmt: skip
 
 
