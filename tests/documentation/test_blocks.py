@@ -5,7 +5,9 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+from django.contrib.auth.signals import user_logged_out
 
+from channels.auth import close_sockets_on_logout
 from channels.test.layers import captive_layers
 from tests.databases import made_databases
 from tests.documentation import languages
@@ -31,9 +33,10 @@ def tables():
 
 @pytest.fixture
 def project(tmp_path):
-    """An empty project on a captive layer."""
+    """An empty project on a captive layer; what pages connect to signals of Django ends with it."""
     with captive_layers(["default"]), made_project(tmp_path) as project:
         yield project
+    user_logged_out.disconnect(close_sockets_on_logout)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name_of)

@@ -317,23 +317,23 @@ def test_order_is_kept_where_messages_are_lost_and_no_socket_is_left_waiting(tmp
         journal.consumed(message)
 
     routing = [route(f"websocket.{name}", consume) for name in ("connect", "receive", "disconnect")]
-    traffic = Traffic(layer, sockets=20, messages=100)
+    traffic = Traffic(layer, sockets=40, messages=30)
     with threads(layer, routing, journal):
-        for order in range(102):
+        for order in range(32):
             for name in traffic.names:
-                channel = "connect" if order == 0 else "disconnect" if order == 101 else "receive"
+                channel = "connect" if order == 0 else "disconnect" if order == 31 else "receive"
                 traffic.send(f"websocket.{channel}", name, order)
         names = set(traffic.names)
         wait_until(lambda: not names & set(watcher._watches), timeout=60)
         wait_until(lambda: settled(journal, traffic, layer), timeout=60)
     consumed = journal.orders("consumed")
-    complete = [name for name in traffic.names if consumed[name] == list(range(102))]
+    complete = [name for name in traffic.names if consumed[name] == list(range(32))]
     for name in set(traffic.names) - set(complete):
-        frames = [order for order in consumed[name] if order != 101]
+        frames = [order for order in consumed[name] if order != 31]
         assert frames == list(range(len(frames)))
-    # About two thirds lose one of their messages; hardly any loses what ends it as well.
-    assert 0 < len(complete) < 20
-    assert sum(consumed[name][-1:] == [101] for name in traffic.names) >= 15
+    # A third to two thirds lose a message, by how often it waits and so passes the layer once more.
+    assert 0 < len(complete) < 40
+    assert sum(consumed[name][-1:] == [31] for name in traffic.names) >= 30  # few lose their end
 
 
 def settled(journal: Journal, traffic: Traffic, layer: Any) -> bool:
