@@ -74,8 +74,7 @@ test-js: ## Check and test the JavaScript client alone
 	@.ci/test-js
 
 .PHONY: test
-test: servers lint $(if $(PYTEST_ARGS),,docs test-js) ## Lint, build the documentation, then run every test: JavaScript, compiled, in the browser, and what has a fallback once more pure
-	$(if $(PYTEST_ARGS),,$(MEASURED))
+test: servers lint $(if $(PYTEST_ARGS),,docs test-js coverage) ## Lint, build the documentation, then run every test: JavaScript, compiled, in the browser, and what has a fallback once more pure
 	$(PYTEST) -m "not slow$(if $(PYTEST_ARGS),, and not measured)" $(PYTEST_ARGS)
 	CHANNELS_PURE_PYTHON=1 $(PYTEST) -m "not slow and not compiled_only" $(PYTEST_ARGS) $(NONE_IS_FINE)
 
@@ -84,8 +83,7 @@ coverage: $(VENV)/.tests-installed ## Measure that the tests without sockets cov
 	$(MEASURED)
 
 .PHONY: test-full
-test-full: servers lint $(if $(PYTEST_ARGS),,docs test-js) ## The same with the slow tests
-	$(if $(PYTEST_ARGS),,$(MEASURED))
+test-full: servers lint $(if $(PYTEST_ARGS),,docs test-js coverage) ## The same with the slow tests
 	$(PYTEST) $(if $(PYTEST_ARGS),$(PYTEST_ARGS),-m "not measured or slow")
 	CHANNELS_PURE_PYTHON=1 $(PYTEST) -m "not compiled_only" $(PYTEST_ARGS) $(NONE_IS_FINE)
 

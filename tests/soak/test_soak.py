@@ -28,7 +28,7 @@ def test_what_is_promised_is_kept(deployment: tuple[Stack, Traffic], name: str) 
     assert result.broken == [], result.figures
 
 
-@pytest.mark.slow
+@pytest.mark.timeout(300)  # an election may have to be held twice
 def test_a_failover_by_sentinels_is_borne(tmp_path_factory: pytest.TempPathFactory) -> None:
     with run(tmp_path_factory.mktemp("soak"), SHORT, sentinel=True) as deployment:
         result = SCENARIOS["sentinel"](*deployment, SHORT)
