@@ -1,7 +1,8 @@
-"""Free TCP ports."""
+"""Free TCP ports, and who listens already."""
 
 import secrets
 import socket
+from pathlib import Path
 
 __all__ = ["PORTS", "free_port", "listens"]
 
@@ -27,7 +28,9 @@ def _binds(probe: socket.socket, port: int) -> bool:
     return True
 
 
-def listens(port: int) -> bool:
-    """Whether something accepts connections on ``port``."""
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) == 0
+def listens(address: int | Path) -> bool:
+    """Whether something accepts connections on a port, or a unix socket: its file comes earlier."""
+    family = socket.AF_INET if isinstance(address, int) else socket.AF_UNIX
+    target = ("127.0.0.1", address) if isinstance(address, int) else str(address)
+    with socket.socket(family) as probe:
+        return probe.connect_ex(target) == 0

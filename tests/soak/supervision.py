@@ -16,6 +16,7 @@ from supervisor.xmlrpc import SupervisorTransport
 
 from channels.readiness import is_ready
 from tests.management.project import ROOT
+from tests.servers.ports import listens
 from tests.waiting import wait_until
 
 __all__ = ["Program", "Supervisor", "wait_for"]
@@ -106,7 +107,7 @@ class Supervisor:
                 start_new_session=True,
             )
         try:
-            wait_until((self.folder / "supervisor.sock").exists, 30)
+            wait_until(lambda: listens(self.folder / "supervisor.sock"), 30)
             for name in self.programs:
                 self.wait_until_ready(name)
         except BaseException:

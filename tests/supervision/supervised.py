@@ -11,7 +11,7 @@ from channels.management.supervision import Supervisor, read_address
 from channels.readiness import is_ready
 from tests.deployment.site import ASGI, ROUTING, SETTINGS, URLS
 from tests.management.project import Process, Project
-from tests.servers.ports import free_port
+from tests.servers.ports import free_port, listens
 from tests.waiting import wait_until
 
 __all__ = ["Supervised", "make_project"]
@@ -117,7 +117,7 @@ class Supervised:
 
     def _answers(self) -> bool:
         assert self._process is not None and self._process.running, self.output()
-        return (self.folder / "run" / "supervisor.sock").exists()
+        return listens(self.folder / "run" / "supervisor.sock")
 
     @property
     def supervisor(self) -> Supervisor:
