@@ -64,11 +64,11 @@ def kept(folder: Path, script: str, limits: Limits, when: str = "ready") -> int:
 
 def test_a_consumer_that_took_long_leaves_its_process_the_time_to_end(tmp_path, monkeypatch):
     """It still sends what the consumer has left, and says goodbye."""
-    monkeypatch.setattr(keeper, "_END_WITHIN", 0.4)
+    monkeypatch.setattr(keeper, "_END_WITHIN", 2.0)
     script = """
 note(0, time.monotonic(), b"slow")
 line.recv(1)
-time.sleep(0.8)
+time.sleep(2.5)
 note(0, 0.0)
 time.sleep(0.2)
 Path(sys.argv[1], "sent").touch()
@@ -136,7 +136,10 @@ def test_a_first_worker_that_cannot_be_started_is_said(tmp_path, caplog):
     assert re.search("Not started: .*No such file or directory", caplog.text)
 
 
-def test_what_another_thread_begins_before_it_hears_of_the_end_is_finished(tmp_path, caplog):
+def test_what_another_thread_begins_before_it_hears_of_the_end_is_finished(
+    tmp_path, monkeypatch, caplog
+):
+    monkeypatch.setattr(keeper, "_HEED_WITHIN", 3.0)
     script = """
 if Path(sys.argv[1], "first").exists():
     Path(sys.argv[1], "second").touch()
@@ -145,7 +148,7 @@ Path(sys.argv[1], "first").touch()
 note(0, time.monotonic(), b"hang")
 line.recv(1)
 note(1, time.monotonic(), b"other")
-time.sleep(0.3)
+time.sleep(0.6)
 note(1, 0.0)
 Path(sys.argv[1], "other").touch()
 time.sleep(60)
