@@ -234,9 +234,9 @@ def _snapshot(value: Any, made: dict[int, Any]) -> Any:
 
 pending_message_store = PendingMessageStore()
 
-consumer_started.connect(
+consumer_started.connect_own(
     pending_message_store.prepare, dispatch_uid="channels.pending_message_store"
 )
-consumer_finished.connect(
+consumer_finished.connect_own(
     pending_message_store.send_and_flush, dispatch_uid="channels.pending_message_store"
 )

@@ -11,17 +11,21 @@ from collections.abc import Callable
 from types import CoroutineType
 from typing import Any
 
-from django.dispatch import Signal
-
 from channels.asgi import ChannelLayerWrapper
 from channels.channel import Channel
 from channels.exceptions import ChannelSocketException, ConsumeLater
 from channels.message import Message
+from channels.pending import pending_message_store
 from channels.routing import consumer_name
 from channels.security.websockets import check_origin
 from channels.sessions.sockets import run_first, run_last
 from channels.sessions.waiting import park_again
-from channels.signals import consumer_finished, consumer_started
+from channels.signals import (
+    ConsumerSignal,
+    close_connections_if_any,
+    consumer_finished,
+    consumer_started,
+)
 
 __all__ = [
     "RETRIES_KEY",
@@ -88,12 +92,12 @@ class Dispatcher:
         if match is not None:
             message, consumer, kwargs = match
             message.carried = carried
-            self._announce(consumer_started, consumer)
+            self._announce(consumer_started, pending_message_store.prepare, consumer)
             try:
                 self._run(channel, consumer, message, kwargs)
             finally:
                 # What the consumer sent leaves in here, also when it failed.
-                self._announce(consumer_finished, consumer)
+                self._announce(consumer_finished, pending_message_store.send_and_flush, consumer)
         if carried:
             self.park_again(carried)
 
@@ -199,17 +203,32 @@ class Dispatcher:
         # Leaves with what the consumer sent, and after it; waits as long for room.
         Channel(channel, channel_layer=self.channel_layer).send(content)
 
-    def _announce(self, signal: Signal, consumer: Consumer) -> None:
-        """Send a signal to all receivers, whichever fails: one sends, one closes connections."""
-        for receiver, response in signal.send_robust(sender=self.sender, environ={}):
-            if isinstance(response, Exception):
-                logger.error(
-                    "Error in %s around consumer %s: %s",
-                    consumer_name(receiver),
-                    consumer_name(consumer),
-                    response,
-                    exc_info=response,
-                )
+    def _announce(
+        self, signal: ConsumerSignal, store: Callable[[], object], consumer: Consumer
+    ) -> None:
+        """Send a signal to all receivers, whichever fails; one closes connections, one is
+        ``store``. Both are called without it where there are no others.
+        """
+        if not signal.has_own_only:
+            for receiver, response in signal.send_robust(sender=self.sender, environ={}):
+                if isinstance(response, Exception):
+                    _log_failure(receiver, consumer, response)
+            return
+        for receiver in (close_connections_if_any, store):
+            try:
+                receiver()
+            except Exception as error:
+                _log_failure(receiver, consumer, error)
+
+
+def _log_failure(receiver: Callable[..., object], consumer: Consumer, error: Exception) -> None:
+    logger.error(
+        "Error in %s around consumer %s: %s",
+        consumer_name(receiver),
+        consumer_name(consumer),
+        error,
+        exc_info=error,
+    )
 
 
 def call_consumer(consumer: Consumer, message: Message, kwargs: dict[str, Any]) -> Any:

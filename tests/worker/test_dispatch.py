@@ -5,6 +5,7 @@ import logging
 from typing import Any
 
 import pytest
+from django.db import connections
 
 from channels.channel import Channel
 from channels.exceptions import (
@@ -16,7 +17,7 @@ from channels.exceptions import (
 from channels.layers.inmemory import ChannelLayer
 from channels.message import Message
 from channels.routing import route
-from channels.signals import consumer_finished, consumer_started
+from channels.signals import ConsumerSignal, consumer_finished, consumer_started
 from channels.worker.dispatch import Dispatcher
 from tests.worker.workers import make_layer
 
@@ -213,6 +214,42 @@ def test_a_message_that_cannot_be_serialised_is_logged_and_the_others_leave(capl
     assert "consumer" in text
     assert "message['what']" in text
     assert [sent(dispatcher, "out"), sent(dispatcher, "out")] == [{"n": 1}, {"n": 2}]
+
+
+def test_without_other_receivers_the_same_is_done_without_the_signals(caplog, monkeypatch):
+    done = []
+    connection = connections["default"]
+    monkeypatch.setattr(connection, "close_if_unusable_or_obsolete", lambda: done.append("close"))
+    monkeypatch.setattr("channels.signals._connected", True)
+    monkeypatch.setattr(ConsumerSignal, "has_own_only", True)
+    monkeypatch.setattr(ConsumerSignal, "send_robust", None)
+
+    def consumer(message):
+        done.append("consumer")
+        Channel("out", channel_layer=message.channel_layer).send({"n": 1})
+
+    dispatcher = make_dispatcher(route("chat", consumer))
+    dispatcher.dispatch("chat", {})
+
+    assert done == ["close", "consumer", "close"]
+    assert sent(dispatcher, "out") == {"n": 1}
+
+
+def test_connections_that_cannot_be_closed_do_not_keep_a_consumer_from_running(caplog, monkeypatch):
+    def failing():
+        raise RuntimeError("no")
+
+    monkeypatch.setattr("channels.worker.dispatch.close_connections_if_any", failing)
+    monkeypatch.setattr(ConsumerSignal, "has_own_only", True)
+
+    def consumer(message):
+        Channel("out", channel_layer=message.channel_layer).send({"n": 1})
+
+    dispatcher = make_dispatcher(route("chat", consumer))
+    dispatcher.dispatch("chat", {})
+
+    assert ["failing" in record.getMessage() for record in caplog.records] == [True, True]
+    assert sent(dispatcher, "out") == {"n": 1}
 
 
 def test_one_failing_receiver_of_a_signal_does_not_keep_the_others_from_running(caplog):
