@@ -194,6 +194,7 @@ class Commands:
         except LayerUnavailable as error:
             self._forget(shard)
             return error
+        connection.used_at = time.monotonic()
         del self.blocked[shard]
         if isinstance(reply, resp.ReplyError):
             if shard.redirected(reply, 0):

@@ -110,7 +110,7 @@ local function is_over(list, length, capacity, process)
   if length > capacity then
     return true
   end
-  if not process or length <= 16 then  -- so many messages of the greatest size still fit
+  if not process or length <= 16 then  -- as in push_quick.lua: so many messages of the greatest size still fit
     return false
   end
   return redis.call('MEMORY', 'USAGE', list, 'SAMPLES', 0) > PROCESS_BYTES

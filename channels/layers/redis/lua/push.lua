@@ -1,7 +1,8 @@
--- The other cases of push_quick.lua: a list that holds something, the first count in a second.
+-- The other cases of push_quick.lua: a list that may be full, or whose head has expired, and the
+-- first count in a second.
 
 local capacity, process = tonumber(ARGV[2]), ARGV[1] == '1'
-if length == 1 then
+if plain then
   fold(KEYS[4], now, ARGV[5])
   fold(KEYS[5], now, ARGV[6])
   return 1
