@@ -226,24 +226,24 @@ class Connection:
         """
         try:
             method(*args)
-            if not self._applying:
-                self._applying = True
-                try:
-                    self._apply()
-                finally:
-                    self._applying = False
-                if self._out:
-                    self._factory.cork.hold(self)
+            if self._core.pending and not self._applying:
+                self._apply()
         except Exception:
             self._fail()
 
     def _apply(self) -> None:
         """Carry out operations until the core has no more."""
-        while operations := self._core.operations():
-            for operation in operations:
-                _APPLY[type(operation)](self, operation)
-            if self._held > _MOST_HELD:
-                self._flush()
+        self._applying = True
+        try:
+            while self._core.pending:
+                for operation in self._core.operations():
+                    _APPLY[type(operation)](self, operation)
+                if self._held > _MOST_HELD:
+                    self._flush()
+        finally:
+            self._applying = False
+        if self._out:
+            self._factory.cork.hold(self)
 
     def _fail(self) -> None:
         """A core raised: that is a defect, which costs this connection and no other."""
@@ -255,8 +255,13 @@ class Connection:
 
     def flush(self) -> None:
         """Write what was held back."""
-        if self._out:
-            self._feed(self._flush)
+        try:
+            if self._out:
+                self._flush()
+            if self._core.pending and not self._applying:
+                self._apply()
+        except Exception:
+            self._fail()
 
     def _flush(self) -> None:
         """Write what the operations so far have collected, in one piece."""

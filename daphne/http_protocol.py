@@ -143,6 +143,7 @@ class HTTPFactory:
             clock=self.seconds,
             now=time.time,
             has_listener=self.dispatch.has_listener,
+            logs_requests=bool(self._action_loggers),
         )
 
     def opened(self, connection: Connection) -> None:

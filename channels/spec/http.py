@@ -270,16 +270,12 @@ def http_request(
         "root_path": root_path,
         "headers": headers,
         "body": body,
-        "client": _address(client),
-        "server": _address(server),
+        "client": None if client is None else list(client),
+        "server": None if server is None else list(server),
     }
     if body_channel is not None:
         message["body_channel"] = body_channel
     return message
-
-
-def _address(pair: Sequence[Any] | None) -> Address | None:
-    return None if pair is None else list(pair)
 
 
 def check_http_request(message: Message, strict: bool = False) -> HttpRequest:

@@ -47,6 +47,9 @@ class ConnectionContext:
     #: Whether somebody may read the channel; True when that is unknown.
     has_listener: Callable[[str], bool]
 
+    #: Whether somebody hears of the requests that are over, by ``Log``.
+    logs_requests: bool = True
+
 
 class Core:
     """Base of the protocol cores: collects operations, ignores every input.
@@ -55,7 +58,7 @@ class Core:
     loses its connection, and the server goes on.
     """
 
-    __slots__ = ("_operations", "context")
+    __slots__ = ("context", "emit", "pending")
 
     #: Whether a server that stops shuts this core down in its turn among others, spread over some
     #: seconds, and not at once: one that holds open sockets, whose clients will connect again.
@@ -66,17 +69,15 @@ class Core:
 
     def __init__(self, context: ConnectionContext) -> None:
         self.context = context
-        self._operations: list[Operation] = []
-
-    def emit(self, operation: Operation) -> None:
-        """Append an operation."""
-        self._operations.append(operation)
+        #: The operations to be applied.
+        self.pending: list[Operation] = []
+        #: Appends an operation; the list's own method, since every operation goes through it.
+        self.emit: Callable[[Operation], None] = self.pending.append
 
     def operations(self) -> list[Operation]:
-        """Take the operations to be applied; the core's list is empty afterwards."""
-        taken = self._operations
-        if taken:
-            self._operations = []
+        """Take the operations to be applied; none is pending afterwards."""
+        taken = self.pending.copy()
+        self.pending.clear()
         return taken
 
     # -- from the client ------------------------------------------------------------------------

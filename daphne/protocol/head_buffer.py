@@ -48,22 +48,23 @@ class HeadBuffer:
     def append(self, data: bytes) -> None:
         """Add what arrived."""
         if self._start == len(self._data):
-            self._replace(data)
+            self._begin_with(data)
             return
         if isinstance(self._data, bytes) or self._start > _COMPACT:
-            self._replace(bytearray(memoryview(self._data)[self._start :]), self._start)
+            self._data = bytearray(memoryview(self._data)[self._start :])
+            self._searched = max(0, self._searched - self._start)
+            self._line_start = max(0, self._line_start - self._start)
+            self._start = 0
         self._data += data
 
-    def _replace(self, data: bytes | bytearray, moved: int | None = None) -> None:
-        self._searched = 0 if moved is None else max(0, self._searched - moved)
-        self._line_start = 0 if moved is None else max(0, self._line_start - moved)
+    def _begin_with(self, data: bytes) -> None:
         self._data = data
-        self._start = 0
+        self._start = self._searched = self._line_start = 0
 
     def take(self) -> bytes:
         """Remove and return all that is left."""
         rest = bytes(self._data[self._start :])
-        self._replace(b"")
+        self._begin_with(b"")
         return rest
 
     def next_head(self) -> bytes | None:
@@ -84,7 +85,7 @@ class HeadBuffer:
             return None
         head = bytes(data[start : end + 4])
         if end + 4 == len(data):
-            self._replace(b"")
+            self._begin_with(b"")
         else:
             self._start = self._searched = self._line_start = end + 4
         self._check(head)

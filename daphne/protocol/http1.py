@@ -100,22 +100,19 @@ class Http1Core(Receiver):
     def _serve(self) -> None:
         """Go on to the next request, if it is there and may be handled."""
         if not self._closed and not self._write_paused:
-            self._next_request()
-        self._regulate()
-
-    def _next_request(self) -> None:
-        try:
             stopping = self._stopping and not self._last_chance
-            data = None if stopping else self._buffer.next_head()
-        except RequestRefused as refusal:
-            self._refuse(refusal)
-            return
-        if data is not None:
-            self._start(data)
-        elif stopping or self._eof:
-            self._close()
-        else:
-            self._await_head()
+            try:
+                data = None if stopping else self._buffer.next_head()
+            except RequestRefused as refusal:
+                self._refuse(refusal)
+                return
+            if data is not None:
+                self._start(data)
+            elif stopping or self._eof:
+                self._close()
+            else:
+                self._await_head()
+        self._regulate()
 
     def _await_head(self) -> None:
         """Wait for the next head: a while for its first byte, then less for all of it."""
@@ -199,36 +196,34 @@ class Http1Core(Receiver):
             return
         exchange = self._exchange
         if exchange is not None and exchange.receiving:
-            self._set_reading(not exchange.held)
+            reading = not exchange.held
         elif exchange is None and not self._write_paused:
-            self._set_reading(True)  # a head is incomplete, and its own limits end it
+            reading = True  # a head is incomplete, and its own limits end it
         else:
-            self._set_reading(self._discarding or len(self._buffer) <= _PIPELINE_LIMIT)
+            reading = self._discarding or len(self._buffer) <= _PIPELINE_LIMIT
+        if reading is not self._reading:
+            self._set_reading(reading)
 
     # -- answers ----------------------------------------------------------------------------------
 
     def _begin(
         self, exchange: Exchange, message: Mapping[str, Any], shared: dict[Any, Any]
     ) -> Start:
-        request = exchange.request
+        request, head = exchange.request, exchange.request.head
         keep_alive = request.keep_alive and not self._stopping and not exchange.receiving
-        key = ("http1", request.head.method == "HEAD", request.head.http_version, keep_alive)
+        key = ("http1", head.method == "HEAD", head.http_version, keep_alive)
         start: Start | None = shared.get(key)
         if start is None:
-            start = shared[key] = self._render(exchange, message, keep_alive)
+            start = shared[key] = render_start(
+                message,
+                method=head.method,
+                http_version=head.http_version,
+                keep_alive=keep_alive,
+                now=self.context.now(),
+                server_name=self.context.options.server_name,
+            )
         self._write(start.data)
         return start
-
-    def _render(self, exchange: Exchange, message: Mapping[str, Any], keep_alive: bool) -> Start:
-        head = exchange.request.head
-        return render_start(
-            message,
-            method=head.method,
-            http_version=head.http_version,
-            keep_alive=keep_alive,
-            now=self.context.now(),
-            server_name=self.context.options.server_name,
-        )
 
     def _write_page(self, exchange: Exchange, status: int, detail: str, close: bool) -> bool:
         request = exchange.request

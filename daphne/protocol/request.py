@@ -67,27 +67,13 @@ class Request(NamedTuple):
     http2_settings: bytes | None = None
 
 
-class _Fields:
-    """Receives the header fields of one head from the parser."""
+class _Listener:
+    """Hears of the end of one head from the parser."""
 
-    __slots__ = ("complete", "headers", "special")
+    __slots__ = ("complete",)
 
     def __init__(self) -> None:
-        self.headers: list[tuple[bytes, bytes]] = []
-        self.special: dict[bytes, list[bytes]] = {}
         self.complete = False
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        name = name.lower()
-        # An underscore is what CGI makes of a hyphen, so such a name could stand for another one.
-        if b"_" in name:
-            return
-        value = value.rstrip(b" \t")
-        if name in _SPECIAL:
-            self.special.setdefault(name, []).append(value)
-            if name == b"daphne-root-path":
-                return
-        self.headers.append((name, value))
 
     def on_headers_complete(self) -> None:
         self.complete = True
@@ -99,13 +85,13 @@ def parse_request(data: bytes, context: ConnectionContext) -> Request:
     Raises ``RequestRefused`` with the status of the answer.
     """
     method, target, version = _request_line(data)
-    fields = _parse_fields(data)
-    special = fields.special
+    _check_grammar(data)
+    headers, special = _fields(data)
     if target[:1] != b"/" or b"#" in target or method == "CONNECT":
-        target = _origin_form(method, target, fields)
+        target = _origin_form(method, target, headers)
     _check_host(special.get(b"host"), version)
     roots = special.get(b"daphne-root-path")
-    head = build_head(method, target, version, fields.headers, roots, context)
+    head = build_head(method, target, version, headers, roots, context)
     if len(special) == 1 and version == "1.1":  # only Host, by far the most frequent case
         return Request(head, 0, True, False, False)
     length = _body_length(special, version)
@@ -134,22 +120,45 @@ def _request_line(data: bytes) -> tuple[str, bytes, str]:
     return parts[0].decode("latin-1"), parts[1], version
 
 
-def _parse_fields(data: bytes) -> _Fields:
+def _check_grammar(data: bytes) -> None:
+    """Have llhttp read the head."""
     # A fresh parser for each head: nothing of an earlier request can act on this one, and it
     # costs no more than keeping one.
-    fields = _Fields()
+    listener = _Listener()
     try:
-        httptools.HttpRequestParser(fields).feed_data(data)
+        httptools.HttpRequestParser(listener).feed_data(data)
     except httptools.HttpParserUpgrade:
         pass  # It stops after the head, which is all that it was given.
     except httptools.HttpParserError as error:
         raise RequestRefused(400, "The head of the request is malformed.") from error
-    if not fields.complete:  # pragma: no cover  (llhttp ends a head, or refuses it)
+    if not listener.complete:  # pragma: no cover  (llhttp ends a head, or refuses it)
         raise RequestRefused(400, "The head of the request is malformed.")
-    return fields
 
 
-def _origin_form(method: str, target: bytes, fields: _Fields) -> bytes:
+def _fields(data: bytes) -> tuple[list[tuple[bytes, bytes]], dict[bytes, list[bytes]]]:
+    """The header fields of a head that llhttp has passed, and the values of the special ones.
+
+    Each is on a line of its own, with its name up to the first colon (RFC 9112, 5): taken from
+    there they cost half of what they do when the parser calls back for each.
+    """
+    headers = []
+    special: dict[bytes, list[bytes]] = {}
+    for line in data[:-4].split(b"\r\n")[1:]:
+        name, _, value = line.partition(b":")
+        name = name.lower()
+        # An underscore is what CGI makes of a hyphen, so such a name could stand for another one.
+        if b"_" in name:
+            continue
+        value = value.strip(b" \t")
+        if name in _SPECIAL:
+            special.setdefault(name, []).append(value)
+            if name == b"daphne-root-path":
+                continue
+        headers.append((name, value))
+    return headers, special
+
+
+def _origin_form(method: str, target: bytes, headers: list[tuple[bytes, bytes]]) -> bytes:
     """The target as path and query (RFC 9112, 3.2); a host in it takes the place of Host's."""
     if method == "CONNECT":
         raise RequestRefused(405, "This server is no proxy.", (_ALLOW,))
@@ -160,8 +169,7 @@ def _origin_form(method: str, target: bytes, fields: _Fields) -> bytes:
     match = _ABSOLUTE.fullmatch(target)
     if match is None or not is_host(match[1]):
         raise RequestRefused(400, "The request target is malformed.")
-    fields.headers = [pair for pair in fields.headers if pair[0] != b"host"]
-    fields.headers.insert(0, (b"host", match[1]))
+    headers[:] = [(b"host", match[1]), *(pair for pair in headers if pair[0] != b"host")]
     rest = match[2]
     return rest if rest[:1] == b"/" else b"/" + rest
 

@@ -170,12 +170,12 @@ class Responder(HttpConnection):
     def _end(self, exchange: Exchange, size: int) -> None:
         """Tell the application and the access log that an exchange is over."""
         self.emit(Unregister(exchange.local))
-        head = exchange.request.head
         if exchange.is_announced and self.context.has_listener(HTTP_DISCONNECT):
-            message = http_disconnect(exchange.reply_channel, head.path)
+            message = http_disconnect(exchange.reply_channel, exchange.request.head.path)
             self.emit(Send(HTTP_DISCONNECT, message))
-        seconds = self.context.clock() - exchange.started
-        self.emit(Log("http", "complete", exchange.details(exchange.status, size, seconds)))
+        if self.context.logs_requests:
+            seconds = self.context.clock() - exchange.started
+            self.emit(Log("http", "complete", exchange.details(exchange.status, size, seconds)))
 
     def _abandon(self, exchange: Exchange) -> None:
         """The client gets no (further) response."""

@@ -115,8 +115,10 @@ def render_start(
     remaining, problem = None, ""
     body = content if framing else b""
     if framing == Framing.LENGTH:
-        body, remaining, problem = measure(content, length or 0, more)
-        close = close or problem != ""
+        remaining = 0
+        if len(content) != length:
+            body, remaining, problem = measure(content, length or 0, more)
+            close = close or problem != ""
     data = b"".join(
         (
             status_line(status),

@@ -4,9 +4,12 @@ Where a release of httptools changes what is asserted of it here, the code that 
 go. The rest of what is refused is in the corpus.
 """
 
+import random
+
 import httptools
 import pytest
 
+from daphne.protocol.request import _fields
 from tests.daphne.protocol.driving import Driver
 
 
@@ -156,3 +159,47 @@ def test_names_are_tokens_of_rfc_9110() -> None:
         data = b"GET / HTTP/1.1\r\nHost: x\r\nA%cb: c\r\n\r\n" % byte
         driver = Driver().feed(data)
         assert bool(driver.requests) is (byte in tokens), byte
+
+
+#: Lines as they should be, and pieces of others.
+_LINES = (b"Host: x\r\n", b"x-Y:\t z \r\n", b"A:\r\n", b"Connection: a , b\t\r\n", b"b_c: d:e\r\n")
+_PIECES = (
+    *(b"Host", b"a", b"Content-Length", b"Upgrade", b"Transfer-Encoding", b"0", b"chunked", b"c d"),
+    *(b":", b": ", b":\t", b" : ", b"::", b" ", b"\t", b";", b",", b'"', b"(", b"_"),
+    *(b"\r\n", b"\r\n", b"\n", b"\r", b"\r\n ", b" \r\n", b"\t\r\n"),
+    *(b"\x00", b"\x0b", b"\x7f", b"\x85", b"\xa0", b"\xe9", b"\xff"),
+)
+
+
+class Fields:
+    """Records the header fields that the parser reports."""
+
+    def __init__(self) -> None:
+        self.seen: list[tuple[bytes, bytes]] = []
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self.seen.append((name.lower(), value.strip(b" \t")))
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_the_fields_are_those_that_the_parser_finds(seed: int) -> None:
+    """We split the lines of a head that it has passed, and must not read them differently."""
+    choose = random.Random(seed)
+    passed = 0
+    for _ in range(20_000):
+        head = b"GET / HTTP/1.1\r\n"
+        for _ in range(choose.randint(0, 4)):
+            pieces = choose.choices(_PIECES, k=choose.randint(1, 5))
+            head += choose.choice(_LINES) if choose.random() < 0.7 else b"".join(pieces)
+        head += b"\r\n\r\n"
+        head = head[: head.index(b"\r\n\r\n") + 4]  # as ``HeadBuffer`` cuts it
+        fields = Fields()
+        try:
+            httptools.HttpRequestParser(fields).feed_data(head)
+        except httptools.HttpParserUpgrade:
+            pass
+        except httptools.HttpParserError:
+            continue
+        passed += 1
+        assert _fields(head)[0] == [pair for pair in fields.seen if b"_" not in pair[0]], head
+    assert passed > 5000

@@ -185,3 +185,9 @@ def test_a_client_that_reads_nothing_is_cut_when_too_much_waits_for_it() -> None
     driver.reply(part(b"x" * 5_000))
     assert driver.aborted
     assert len(driver.on("http.disconnect")) == 1
+
+
+def test_the_details_of_a_request_are_not_collected_where_nobody_hears_of_it() -> None:
+    driver = Driver(logs_requests=False).feed(GET).reply({"status": 200, "content": b"x"})
+    assert b"200 OK" in driver.output
+    assert driver.logs == []
