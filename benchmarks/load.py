@@ -64,14 +64,19 @@ def _run(
     request: bytes,
     is_whole: Callable[[bytes], bool],
     seconds: float,
+    latencies: list[float] | None = None,
 ) -> int:
-    """Answers within ``seconds``; a connection has one request under way at a time."""
+    """Answers within ``seconds``; a connection has one request under way at a time.
+
+    The seconds that each answer took are added to ``latencies``.
+    """
     selector = selectors.DefaultSelector()
     for connection in connections:
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         selector.register(connection, selectors.EVENT_READ)
     partial = dict.fromkeys(connections, b"")
     answers = 0
+    asked = dict.fromkeys(connections, time.monotonic())
     end = time.monotonic() + seconds
     for connection in connections:
         connection.sendall(request)
@@ -87,7 +92,11 @@ def _run(
                 continue
             partial[connection] = b""
             answers += 1
-            if time.monotonic() < end:
+            now = time.monotonic()
+            if latencies is not None:
+                latencies.append(now - asked[connection])
+                asked[connection] = now
+            if now < end:
                 connection.sendall(request)
             else:
                 waiting -= 1
@@ -96,15 +105,16 @@ def _run(
     return answers
 
 
-def http_load(port: int, clients: int, seconds: float) -> int:
+def http_load(port: int, clients: int, seconds: float, latencies: list[float] | None = None) -> int:
     """Requests that ``clients`` keep-alive connections got answered within ``seconds``."""
     connections = [socket.create_connection(("127.0.0.1", port), SILENCE) for _ in range(clients)]
-    return _run(connections, HTTP_REQUEST, _is_http_answer, seconds)
+    return _run(connections, HTTP_REQUEST, _is_http_answer, seconds, latencies)
 
 
-def echo_load(port: int, clients: int, seconds: float) -> int:
+def echo_load(port: int, clients: int, seconds: float, latencies: list[float] | None = None) -> int:
     """64-byte messages that ``clients`` WebSockets got echoed within ``seconds``."""
-    return _run([_upgraded(port) for _ in range(clients)], ECHO_FRAME, _is_echo, seconds)
+    connections = [_upgraded(port) for _ in range(clients)]
+    return _run(connections, ECHO_FRAME, _is_echo, seconds, latencies)
 
 
 class Members:

@@ -66,6 +66,10 @@ class Options:
     #: long for its closing handshake. 0: all at once, and no idle client may ask once more.
     drain: float = 5.0
 
+    #: Seconds between two looks for events while the server is busy, so that it handles several
+    #: together (``daphne.coalescing``). 0: each as soon as it comes. On Linux only.
+    coalesce: float = 0.001
+
     # -- watching it --------------------------------------------------------------------------
 
     #: Address of ``/metrics``, ``/healthz`` and ``/readyz``: ``host:port``, or an endpoint string

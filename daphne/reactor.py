@@ -14,10 +14,13 @@ import sys
 import time
 from typing import Any
 
-__all__ = ["install", "reactor"]
+__all__ = ["coalesce", "install", "reactor"]
 
 #: The reactors to try, in order: epoll on Linux, kqueue on macOS and BSD, poll elsewhere.
-_CHOICES = ("epollreactor", "kqreactor", "pollreactor")
+_CHOICES = (
+    *("daphne.epoll", "twisted.internet.kqreactor"),
+    "twisted.internet.pollreactor",
+)
 
 
 def install() -> Any:
@@ -35,7 +38,7 @@ def install() -> Any:
 def _install_best() -> None:
     for choice in _CHOICES:
         try:
-            importlib.import_module(f"twisted.internet.{choice}").install()
+            importlib.import_module(choice).install()
         except ImportError:  # not on this platform
             continue
         return
@@ -43,3 +46,13 @@ def _install_best() -> None:
 
 #: The process's reactor.
 reactor: Any = install()
+
+
+def coalesce(seconds: float) -> None:
+    """Have what comes within ``seconds`` handled together when the process is busy; 0: not.
+
+    Nothing happens where the reactor is not of ``daphne.epoll``.
+    """
+    coalescing = getattr(reactor, "coalescing", None)
+    if coalescing is not None:
+        coalescing.window = seconds

@@ -5,7 +5,7 @@ The ``daphne`` command is in ``daphne.cli``; what happens on a connection in
 ``daphne.http_protocol`` and ``daphne.protocol``.
 """
 
-from daphne.reactor import reactor  # isort: skip  (installs the reactor, so it comes first)
+from daphne.reactor import coalesce, reactor  # isort: skip  (installs the reactor, so it comes first)
 
 import importlib
 import logging
@@ -228,6 +228,7 @@ class Server:
             self._listening_failed(error)
         if self._error is not None:
             raise self._error
+        coalesce(self.options.coalesce)
         self._dispatch.start()
         if self._udp is not None:
             self._udp.start()
