@@ -44,8 +44,8 @@ def main() -> None:
     """Print the medians of the rounds."""
     contenders = available(
         [
-            deployment("--coalesce 0", "redis", "--coalesce", "0"),
-            deployment("--coalesce 0.001", "redis"),
+            deployment("--coalesce 0", "redis"),
+            deployment("--coalesce 0.001", "redis", "--coalesce", "0.001"),
         ]
     )
     rounds: dict[str, list[dict[tuple[str, int], Figures]]] = {}

@@ -68,7 +68,7 @@ class Options:
 
     #: Seconds between two looks for events while the server is busy, so that it handles several
     #: together (``daphne.coalescing``). 0: each as soon as it comes. On Linux only.
-    coalesce: float = 0.001
+    coalesce: float = 0.0
 
     # -- watching it --------------------------------------------------------------------------
 

@@ -70,10 +70,7 @@ class Request(NamedTuple):
 class _Listener:
     """Hears of the end of one head from the parser."""
 
-    __slots__ = ("complete",)
-
-    def __init__(self) -> None:
-        self.complete = False
+    complete = False
 
     def on_headers_complete(self) -> None:
         self.complete = True
