@@ -334,7 +334,7 @@ GROUPS: dict[str, Sequence[Option]] = {
             "read the channel layer in a thread although it can wait in the reactor",
         ),
         Option("server_name", TEXT, "NAME", "value of the Server header"),
-        Option("coalesce", NUMBER, "S", "when busy, handle together what comes within S, such as 0.001"),
+        Option("coalesce", NUMBER, "S", "handle together what comes within S, when busy"),
     ),
     "proxies": (
         Option(
