@@ -17,10 +17,7 @@ from typing import Any
 __all__ = ["coalesce", "install", "reactor"]
 
 #: The reactors to try, in order: epoll on Linux, kqueue on macOS and BSD, poll elsewhere.
-_CHOICES = (
-    *("daphne.epoll", "twisted.internet.kqreactor"),
-    "twisted.internet.pollreactor",
-)
+_CHOICES = ("daphne.epoll", "twisted.internet.kqreactor", "twisted.internet.pollreactor")
 
 
 def install() -> Any:
