@@ -6,18 +6,19 @@ import time
 from pathlib import Path
 
 from comparison import Round, in_turn, print_table
+from contenders import PREFETCH
 from servers import PEER_PYTHON, Contender, Program, Running, available, running
 
 #: Messages of a round: of ours, and of the peers, which take longer.
 MESSAGES = {"batteries": 20_000, "tasks": 3_000}
 #: Microseconds of CPU for a message (docs, cost budgets).
-BUDGETS = {"ours, Redis": 80}
+BUDGETS = {"ours, Redis": 80, "ours, Redis, prefetch": 80}
 #: Seconds after which a round is given up.
 PATIENCE = 60
 
 
-def _ours(name: str, layer: str) -> Contender:
-    worker = Program("worker", ("-m", "django", "runworker", "-v0"))
+def _ours(name: str, layer: str, *options: str) -> Contender:
+    worker = Program("worker", ("-m", "django", "runworker", "-v0", *options))
     return Contender(name, "batteries", sys.executable, (worker,), layer)
 
 
@@ -28,6 +29,7 @@ def _peer(name: str, *arguments: str) -> Contender:
 
 CONTENDERS = [
     _ours("ours, Redis", "redis"),
+    _ours("ours, Redis, prefetch", "redis", *PREFETCH),
     _ours("ours, shared memory", "ipc"),
     _peer("huey", "huey.bin.huey_consumer", "project.huey_app.huey", "-w1", "-q"),
     _peer(

@@ -4,13 +4,16 @@ import sys
 
 from servers import PEER_PYTHON, Contender, Program
 
-__all__ = ["MEMBERS", "SERVERS", "deployment", "websocket_servers"]
+__all__ = ["MEMBERS", "PREFETCH", "SERVERS", "deployment", "websocket_servers"]
+
+#: A worker that takes several messages at once.
+PREFETCH = ("--prefetch=16",)
 
 
-def deployment(name: str, layer: str, *options: str) -> Contender:
+def deployment(name: str, layer: str, *options: str, worker: tuple[str, ...] = ()) -> Contender:
     """Daphne and one worker, two processes over a layer, with their commands as in production.
 
-    ``options`` are further ones of Daphne's.
+    ``options`` are further ones of Daphne's, ``worker`` those of the worker.
     """
     daphne = ("-m", "daphne", "-v0", "-p{port}", *options, "project.asgi:channel_layer")
     return Contender(
@@ -19,7 +22,7 @@ def deployment(name: str, layer: str, *options: str) -> Contender:
         sys.executable,
         (
             Program("daphne", daphne),
-            Program("worker", ("-m", "django", "runworker", "-v0")),
+            Program("worker", ("-m", "django", "runworker", "-v0", *worker)),
         ),
         layer,
     )
@@ -41,6 +44,7 @@ _UVICORN = (
 #: process, and log no requests either.
 SERVERS = [
     deployment("ours, Redis", "redis"),
+    deployment("ours, Redis, prefetch", "redis", worker=PREFETCH),
     deployment("ours, shared memory", "ipc"),
     Contender(
         *("ours, one process", "batteries", sys.executable),

@@ -23,6 +23,7 @@ from channels.exceptions import ChannelFull, MessageTooLarge
 from channels.layers.capacity import check_capacity, compile_capacities, match_capacity
 from channels.layers.entries import DELIVERIES, Delivery, Exchanged, Extensions, Received
 from channels.layers.extensions import require_extension
+from channels.layers.prefetch import Failed, Prefetch
 from channels.layers.reading import Reading
 from channels.layers.statistics import DropCounter
 
@@ -190,6 +191,15 @@ class BaseChannelLayer(Reading):
             return Exchanged(error, None, None)
         received = self.receive(channels, True, timeout, interruption=interruption)
         return Exchanged(None, *received)
+
+    def prefetch(self, channels: Collection[str], failed: Failed) -> Prefetch | None:
+        """What a worker's thread that listens to ``channels`` takes, and sends, ahead of its turn.
+
+        For layers whose ``receive`` and ``send_and_receive`` then take it as ``prefetch``; None
+        where nothing is gained by it. ``failed`` is called with what a send was given as token, and
+        the exception that ``send`` would raise.
+        """
+        return None
 
     def receive_deliveries(self, channels: Collection[str]) -> list[Delivery]:
         """The entries that are there, each with all its targets; for interface servers.

@@ -53,6 +53,7 @@ class WorkerGroup(Worker):
         only_channels: Iterable[str] | None = None,
         exclude_channels: Iterable[str] | None = None,
         n_threads: int | None = None,
+        prefetch: int = 1,
     ) -> None:
         super().__init__(
             channel_layer,
@@ -61,6 +62,7 @@ class WorkerGroup(Worker):
             signal_handlers,
             only_channels,
             exclude_channels,
+            prefetch,
         )
         self.n_threads = (os.cpu_count() or 1) if n_threads is None else n_threads
         if self.n_threads < 1:
@@ -118,6 +120,7 @@ class WorkerGroup(Worker):
             signal_handlers=False,
             only_channels=self.only_channels,
             exclude_channels=self.exclude_channels,
+            prefetch=self.prefetch,
         )
         worker.readiness = _Member(self.one_is_ready)
         worker.watch = self.watch

@@ -18,8 +18,8 @@ from typing import Any, NamedTuple
 __all__ = ["IDLE_WATCH", "Job", "JobTable", "Running", "Slot", "Watch"]
 
 #: Seconds of the monotonic clock at which the message was begun (0.0: none is), how many the slot
-#: has seen, and the length of the text.
-_HEAD = struct.Struct("=dQH")
+#: has seen, how many more are in hand, and the length of the text.
+_HEAD = struct.Struct("=dQHH")
 
 #: Bytes of a slot; a cache line or more apart, and long enough for the names.
 _SLOT = 512
@@ -35,13 +35,18 @@ class Running(NamedTuple):
     started: float
     #: What names it: its channel, and the reply channel if it has one.
     text: str
+    #: How many more messages its thread had in hand when it began this one.
+    further: int = 0
 
 
 class Job:
     """Where a thread notes the message that it handles; this one notes nothing."""
 
-    def begin(self, channel: str, content: dict[str, Any]) -> None:
-        """Note that a message which came on ``channel`` is about to be handled."""
+    def begin(self, channel: str, content: dict[str, Any], further: int = 0) -> None:
+        """Note that a message which came on ``channel`` is about to be handled.
+
+        ``further`` are in hand behind it.
+        """
 
     def end(self) -> None:
         """Note that it is done with."""
@@ -68,18 +73,19 @@ class Slot(Job):
         self._offset = offset
         self._seen = _HEAD.unpack_from(memory, offset)[1]
 
-    def begin(self, channel: str, content: dict[str, Any]) -> None:
+    def begin(self, channel: str, content: dict[str, Any], further: int = 0) -> None:
         """Note a message. What reads meanwhile sees none yet."""
         reply = content.get("reply_channel") if isinstance(content, dict) else None
         text = (f"{channel} of {reply}" if reply else channel).encode("utf-8", "replace")[:_TEXT]
         self._seen += 1
         start = self._offset + _HEAD.size
         self._memory[start : start + len(text)] = text
-        _HEAD.pack_into(self._memory, self._offset, time.monotonic(), self._seen, len(text))
+        head = time.monotonic(), self._seen, further, len(text)
+        _HEAD.pack_into(self._memory, self._offset, *head)
 
     def end(self) -> None:
         """Note that no message is handled any more."""
-        _HEAD.pack_into(self._memory, self._offset, 0.0, self._seen, 0)
+        _HEAD.pack_into(self._memory, self._offset, 0.0, self._seen, 0, 0)
 
 
 class JobTable:
@@ -120,11 +126,11 @@ class JobTable:
         """The messages whose consumers run, the oldest first."""
         found = []
         for offset in range(0, len(self._memory), _SLOT):
-            started, _, length = _HEAD.unpack_from(self._memory, offset)
+            started, _, further, length = _HEAD.unpack_from(self._memory, offset)
             start = offset + _HEAD.size
             text = self._memory[start : start + length].decode("utf-8", "replace")
             if started:
-                found.append(Running(started, text))
+                found.append(Running(started, text, further))
         return sorted(found)
 
     def seen(self) -> int:

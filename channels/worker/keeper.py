@@ -341,6 +341,11 @@ class Keeper:
                 len(lost),
                 "; ".join(job.text for job in lost),
             )
+        if further := sum(job.further for job in lost):
+            logger.error(
+                "Up to %d message(s) that it had in hand behind them are lost too (--prefetch)",
+                further,
+            )
 
     def _cut_short(self) -> None:
         if self._stopping is not None and self._code == _STOPPED:

@@ -123,8 +123,8 @@ class _Counted(Job):
         self._job = job
         self._count = count
 
-    def begin(self, channel: str, content: dict[str, object]) -> None:
-        self._job.begin(channel, content)
+    def begin(self, channel: str, content: dict[str, object], further: int = 0) -> None:
+        self._job.begin(channel, content, further)
         self._count()
 
     def end(self) -> None:

@@ -6,7 +6,9 @@ loops is in ``loop``; several in one process are in ``group``.
 
 import fnmatch
 import logging
-from collections.abc import Iterable
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from django.core.exceptions import ImproperlyConfigured
@@ -20,6 +22,7 @@ from channels.signals import worker_ready
 from .dispatch import Callback, Dispatcher, Follower
 from .jobs import IDLE_WATCH, Job, Watch
 from .loop import Loop
+from .prefetch import Hand, Pace, returner
 
 __all__ = ["Worker"]
 
@@ -31,7 +34,8 @@ class Worker(Loop):
 
     ``callback(channel, message)`` is called before each consumer. ``message_retries`` is how often
     a message is put back for ConsumeLater. ``only_channels`` and ``exclude_channels`` are lists of
-    glob patterns.
+    glob patterns. ``prefetch`` is how many messages it takes at once, at most, where its consumers
+    are quick and the layer can do so; those in hand are lost where the process is killed.
 
     ``run`` returns after ``stop``, or a signal. A running consumer is finished first, and what it
     sent is flushed; a message that was received is handled; none is received any more.
@@ -48,8 +52,14 @@ class Worker(Loop):
         signal_handlers: bool = True,
         only_channels: Iterable[str] | None = None,
         exclude_channels: Iterable[str] | None = None,
+        prefetch: int = 1,
     ) -> None:
         super().__init__(channel_layer, signal_handlers)
+        if prefetch < 1:
+            raise ValueError(f"prefetch must be 1 or more, not {prefetch!r}")
+        self.prefetch = prefetch
+        self._pace = Pace(prefetch)
+        self._hand: Hand | None = None
         self.callback = callback
         self.message_retries = message_retries
         self.only_channels = check_patterns("only_channels", only_channels)
@@ -92,7 +102,11 @@ class Worker(Loop):
         with self.signals_taken_over():
             self._announce(channels)
             try:
-                with pending_message_store.holding(self.channel_layer), self.watch.job() as job:
+                with (
+                    pending_message_store.holding(self.channel_layer),
+                    self.watch.job() as job,
+                    self._prefetching(channels),
+                ):
                     self._work(channels, job)
             finally:
                 self._send_held()
@@ -108,20 +122,44 @@ class Worker(Loop):
             frozenset(channels).__contains__,
         )
         refresh = self._refresh_interval()
+        hand, pace = self._hand, self._pace
         try:
             while not self.termed:
                 follower = self._follower(dispatcher)
                 channel, content, carried = follower or (*self._next(channels, refresh), None)
                 if channel is not None:
                     self.in_job = True
-                    job.begin(channel, content)
+                    begun = time.monotonic()
+                    if hand is None:
+                        job.begin(channel, content)
+                    else:
+                        hand.begun += 1
+                        job.begin(channel, content, len(hand.prefetch))
                     dispatcher.dispatch(channel, content, carried)
+                    pace.took(time.monotonic() - begun)
                     job.end()
                     self.in_job = False
                 if self._announcement_is_due(channel, refresh):
                     self._announce(channels)
         finally:
             self._put_back(dispatcher)
+
+    @contextmanager
+    def _prefetching(self, channels: list[str]) -> Iterator[None]:
+        """A context in which the layer may take, and send, ahead of the worker's turn."""
+        make = getattr(self.channel_layer, "prefetch", None)
+        prefetch = None
+        if make is not None and self.prefetch > 1:
+            prefetch = make(channels, self._send_held)
+        if prefetch is None:
+            yield
+            return
+        with returner.watching(prefetch) as self._hand:
+            try:
+                yield
+            finally:
+                self._hand = None
+                prefetch.close()
 
     def _follower(self, dispatcher: Dispatcher) -> Follower | None:
         """The message that the last consumer has released; what that has sent leaves before it."""
@@ -142,10 +180,35 @@ class Worker(Loop):
         self, channels: list[str], timeout: float | None, interruption: object
     ) -> tuple[str | None, Any]:
         held = pending_message_store.take_held()
+        if self._hand is None:
+            return self._exchange(held, channels, timeout, interruption=interruption)
+        prefetch = self._hand.prefetch
+        if len(prefetch):
+            if held is not None:
+                prefetch.send(held.sender.name, held.message, held)
+                held = None
+            channel, content = prefetch.next()
+            if channel is not None:
+                return channel, content
+        prefetch.limit = self._pace.limit
+        received = self._exchange(
+            held, channels, timeout, interruption=interruption, prefetch=prefetch
+        )
+        if len(prefetch) and not returner.busy.is_set():
+            returner.busy.set()
+        return received
+
+    def _exchange(
+        self, held: Held | None, channels: list[str], timeout: float | None, **options: Any
+    ) -> tuple[str | None, Any]:
+        """Send what the last consumer has left, if anything, and receive, in one request."""
         if held is None:
-            return super()._receive_one(channels, timeout, interruption)
+            received: tuple[str | None, Any] = self.channel_layer.receive(
+                channels, block=True, timeout=timeout, **options
+            )
+            return received
         failure, channel, content = self.channel_layer.send_and_receive(
-            held.sender.name, held.message, channels, timeout, interruption=interruption
+            held.sender.name, held.message, channels, timeout, **options
         )
         if failure is not None:
             self._send_held(held, failure)

@@ -51,14 +51,16 @@ def test_by_default_it_is_one_worker_for_everything(shared):
     assert type(worker) is Worker
     assert worker.signal_handlers
     assert (worker.only_channels, worker.exclude_channels) == ([], [])
+    assert worker.prefetch == 1
 
 
 def test_threads_make_a_group(shared):
-    group = make_worker(shared, "--threads", "3", "--only-channels", "http.*")
+    group = make_worker(shared, "--threads=3", "--prefetch=2", "--only-channels", "http.*")
 
     assert isinstance(group, WorkerGroup)
     assert group.n_threads == 3
     assert group.only_channels == ["http.*"]
+    assert group.prefetch == 2
 
 
 @pytest.mark.parametrize("hyphen", ["-", "_"])
@@ -74,6 +76,11 @@ def test_filters_may_be_repeated_in_either_spelling(shared, hyphen):
 def test_no_threads_are_refused(shared):
     with pytest.raises(CommandError, match="--threads must be 1 or more, not 0"):
         call_command("runworker", threads=0)
+
+
+def test_a_prefetch_of_nothing_is_refused(shared):
+    with pytest.raises(CommandError, match="--prefetch must be 1 or more, not 0"):
+        call_command("runworker", prefetch=0)
 
 
 def test_filters_that_leave_nothing_are_refused(shared):

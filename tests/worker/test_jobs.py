@@ -27,7 +27,7 @@ def test_the_other_side_sees_what_runs_and_since_when(tables):
     with worker.slot() as first, worker.slot() as second:
         assert keeper.running() == []
         first.begin("http.request", {"reply_channel": "daphne.response.a!b"})
-        second.begin("tasks", {})
+        second.begin("tasks", {}, 4)
         one, other = keeper.running()
         second.end()
         assert keeper.running() == [one]
@@ -36,6 +36,7 @@ def test_the_other_side_sees_what_runs_and_since_when(tables):
         assert [job.text for job in keeper.running()] == ["x"]
 
     assert (one.text, other.text) == ("http.request of daphne.response.a!b", "tasks")
+    assert (one.further, other.further) == (0, 4)
     assert before <= one.started <= other.started <= time.monotonic()
     assert keeper.running() == []
     assert keeper.seen() == 3

@@ -29,8 +29,8 @@ line, table, stacks = json.loads(os.environ["CHANNELS_WORKER_KEEPER"])
 line = socket.socket(fileno=line)
 faulthandler.register(3, file=stacks, all_threads=True)
 
-def note(slot, started, text=b""):
-    head = struct.pack("=dQH", started, 1, len(text))
+def note(slot, started, text=b"", further=0):
+    head = struct.pack("=dQHH", started, 1, further, len(text))
     os.pwrite(table, head + text, slot * 512)
 
 line.send(b"r")
@@ -134,6 +134,22 @@ def test_a_first_worker_that_cannot_be_started_is_said(tmp_path, caplog):
 
     assert keeper.run() == 1
     assert re.search("Not started: .*No such file or directory", caplog.text)
+
+
+def test_messages_in_hand_behind_one_that_is_lost_are_counted(tmp_path, caplog):
+    script = """
+if Path(sys.argv[1], "first").exists():
+    Path(sys.argv[1], "second").touch()
+    sys.exit(line.recv(1) != b"s")
+Path(sys.argv[1], "first").touch()
+note(0, time.monotonic(), b"crash", 5)
+note(1, time.monotonic(), b"other", 2)
+os._exit(7)
+"""
+
+    assert kept(tmp_path, script, Limits(max_messages=9), when="second") == 0
+    assert "2 message(s) that it handled are lost: crash; other" in caplog.text
+    assert "Up to 7 message(s) that it had in hand behind them" in caplog.text
 
 
 def test_what_another_thread_begins_before_it_hears_of_the_end_is_finished(

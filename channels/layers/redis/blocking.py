@@ -8,6 +8,7 @@ connection, and its reply read: what it popped in that moment goes back to the f
 import math
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
 
 from channels._speedups import resp
 from channels.exceptions import LayerUnavailable
@@ -15,6 +16,7 @@ from channels.layers.entries import Stored
 from channels.layers.redis.commands import Commands
 from channels.layers.redis.connection import Reply
 from channels.layers.redis.listening import BLOCK_SECONDS, Part, RedisListening
+from channels.layers.redis.prefetch import RedisPrefetch
 from channels.layers.redis.queues import RedisQueues
 from channels.layers.redis.scripts import LEAVE, ROOM
 from channels.layers.redis.shards import Shard
@@ -22,6 +24,9 @@ from channels.layers.waiting import Listening, Waiter
 from channels.outage import Backoff
 
 __all__ = ["RedisWaits"]
+
+#: What a pop gives: the key, and an entry or the list of those that one command took.
+Popped = tuple[bytes, Any]
 
 #: Seconds of the shortest pause before a connection is made that broke twice in one wait.
 _FIRST_PAUSE = 0.05
@@ -53,8 +58,12 @@ class RedisWaits(RedisQueues):
         deadline: float | None,
         token: object,
         begun: Commands | None = None,
+        prefetch: RedisPrefetch | None = None,
     ) -> Stored | None:
-        """See ``_await_one``; ``begun`` has the pop of the only shard blocked already."""
+        """See ``_await_one``; ``begun`` has the pop of the only shard blocked already.
+
+        What is taken beyond one entry goes to ``prefetch``, which is for one shard.
+        """
         assert isinstance(listening, RedisListening)
         until = math.inf if deadline is None else deadline
         is_sharded = len(listening.parts) > 1
@@ -66,17 +75,31 @@ class RedisWaits(RedisQueues):
             if is_sharded:
                 found = self._pop_of_any(listening, until, token)
             else:
-                found = self._pop_of_one(listening, until, token, begun)
+                found = self._pop_of_one(listening, until, token, begun, prefetch)
                 begun = None
             if found is None:
                 return None
-            part, (key, entry) = found
-            stored = self._accepted(part.shard, part.served(key), entry)
+            part, (key, popped) = found
+            stored = self._first_of(part.shard, part.served(key), popped, prefetch)
             if stored is not None:
                 if is_sharded:
                     listening.part_served(part)
                 return stored
         return None
+
+    def _first_of(
+        self,
+        shard: Shard,
+        queue: str,
+        popped: bytes | list[bytes],
+        prefetch: RedisPrefetch | None,
+    ) -> Stored | None:
+        """What a reader gets of what a pop gave: one entry, or a list of them for ``prefetch``."""
+        if not isinstance(popped, list):
+            return self._accepted(shard, queue, popped)
+        assert prefetch is not None
+        prefetch.keep(queue, popped)
+        return prefetch.stored()
 
     def _pop_of_one(
         self,
@@ -84,7 +107,8 @@ class RedisWaits(RedisQueues):
         deadline: float,
         token: object,
         begun: Commands | None = None,
-    ) -> tuple[Part, Sequence[bytes]] | None:
+        prefetch: RedisPrefetch | None = None,
+    ) -> tuple[Part, Popped] | None:
         """What ``_pop_of_any`` gives, for one shard, in as few steps as possible."""
         part = listening.parts[0]
         commands = begun or (self._commands.pop() if self._commands else Commands())
@@ -93,19 +117,19 @@ class RedisWaits(RedisQueues):
             popped: Reply = None
             if token is self.interruption:
                 if begun is None:
-                    popped = commands.quick(part.shard, part.pop(), deadline)
+                    popped = commands.quick(part.shard, part.pop_for(prefetch), deadline)
                 else:
                     popped = commands.quick_reply(part.shard, deadline)
         except BaseException:
             self._blocked.pop(commands.wakeup, None)
             try:
-                for shard, (key, entry) in commands.end():
-                    self._give_back(shard, part.queue_of(key), entry)
+                for shard, (key, entries) in commands.end():
+                    self._give_back(shard, part.queue_of(key), entries)
             finally:
                 self._keep_pipe(commands)
             raise
         if popped is None:
-            return self._pop_of_any(listening, deadline, token, commands)
+            return self._pop_of_any(listening, deadline, token, commands, prefetch)
         self._blocked.pop(commands.wakeup, None)
         self._commands.append(commands)
         return part, popped
@@ -116,14 +140,15 @@ class RedisWaits(RedisQueues):
         deadline: float,
         token: object,
         commands: Commands | None = None,
-    ) -> tuple[Part, Sequence[bytes]] | None:
+        prefetch: RedisPrefetch | None = None,
+    ) -> tuple[Part, Popped] | None:
         """What a blocking pop gave; None after ``deadline`` or an interruption."""
         parts = {part.shard: part for part in listening.parts}
-        frames = {part.shard: part.pop() for part in listening.parts}
+        frames = {part.shard: part.pop_for(prefetch) for part in listening.parts}
 
         def unused(shard: Shard, reply: Reply) -> None:
-            key, entry = reply
-            self._give_back(shard, parts[shard].queue_of(key), entry)
+            key, entries = reply
+            self._give_back(shard, parts[shard].queue_of(key), entries)
 
         found = self._blocking(frames, deadline, token, unused, commands)
         if not found:
@@ -226,12 +251,13 @@ class RedisWaits(RedisQueues):
             raise failure
         return retry
 
-    def _give_back(self, shard: Shard, queue: str, entry: bytes) -> None:
-        """Put an entry back to the front of its queue."""
+    def _give_back(self, shard: Shard, queue: str, popped: bytes | Sequence[bytes]) -> None:
+        """Put an entry, or several in their order, back to the front of their queue."""
+        entries = [popped] if isinstance(popped, bytes) else popped
         try:
-            shard.call(self._return_frame(shard, queue, [entry]))
+            shard.call(self._return_frame(shard, queue, entries))
         except LayerUnavailable as error:
-            self._drops.add(queue, 1, f"it could not be put back: {error}")
+            self._drops.add(queue, len(entries), f"it could not be put back: {error}")
 
     # Room
 

@@ -87,7 +87,7 @@ class Commands:
         try:
             connection.write(frame)
         except LayerUnavailable as error:
-            self._give_up(shard, error)
+            self._broke(shard, error)
             return None
         return self.quick_reply(shard, deadline)
 
@@ -111,10 +111,47 @@ class Commands:
             connection.write(frame + blocking)
             return connection.read()
         except BaseException as error:
-            if isinstance(error, LayerUnavailable):
-                shard.failed(error)
-            self._forget(shard)
+            self._broke(shard, error)
             raise
+
+    def push(self, shard: Shard, frame: bytes) -> None:
+        """Send a command whose reply is left to ``answers``.
+
+        To be called where ``is_ready_for``. Raises ``LayerUnavailable``.
+        """
+        connection = self._connections.get(shard)
+        if connection is None:
+            raise LayerUnavailable("the connection broke; it is made anew with the next use")
+        try:
+            connection.write(frame)
+        except BaseException as error:
+            self._broke(shard, error)
+            raise
+
+    def answers(self, shard: Shard, number: int) -> list[Reply | LayerUnavailable]:
+        """The replies to ``push``, in order, or why there are none."""
+        found: list[Reply | LayerUnavailable] = []
+        connection = self._connections.get(shard)
+        failure = LayerUnavailable(
+            "the connection broke before the answer; whether it did what was asked is not known"
+        )
+        if connection is not None:
+            try:
+                while len(found) < number:
+                    found.append(connection.read())
+                connection.used_at = time.monotonic()
+            except BaseException as error:
+                self._broke(shard, error)
+                if not isinstance(error, LayerUnavailable):
+                    raise
+                failure = error
+        return found + [failure] * (number - len(found))
+
+    def _broke(self, shard: Shard, error: BaseException) -> None:
+        """Give up a connection on which an exchange did not come to its end."""
+        if isinstance(error, LayerUnavailable):
+            shard.failed(error)
+        self._forget(shard)
 
     def quick_reply(self, shard: Shard, deadline: float) -> Reply:
         """The reply to the only blocking command, which was sent; see ``quick``."""
@@ -242,18 +279,13 @@ class Commands:
                 other.write(resp.pack(("CLIENT", "UNBLOCK", connection.client_id)))
                 asked.append((shard, other))
             except LayerUnavailable as error:
-                self._give_up(shard, error)
+                self._broke(shard, error)
         for shard, other in asked:
             try:
                 other.read()
                 other.endpoint.give_back(other)
             except LayerUnavailable as error:
-                self._give_up(shard, error)
-
-    def _give_up(self, shard: Shard, error: LayerUnavailable) -> None:
-        """Close a connection whose command nobody can end."""
-        shard.failed(error)
-        self._forget(shard)
+                self._broke(shard, error)
 
     def close_connections(self) -> None:
         """Close the connections; new ones are made when needed."""

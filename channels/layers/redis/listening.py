@@ -5,11 +5,16 @@ that was served last.
 """
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from channels._speedups import resp
+from channels.exceptions import LayerUnavailable
 from channels.layers.redis.scripts import TAKE
 from channels.layers.redis.shards import Shard, Topology
 from channels.layers.waiting import Listening
+
+if TYPE_CHECKING:
+    from channels.layers.redis.prefetch import RedisPrefetch
 
 __all__ = ["BLOCK_SECONDS", "Part", "RedisListening"]
 
@@ -39,6 +44,18 @@ class Part:
         return self._frames.get((self._turn, 0)) or self._keep(
             0, resp.pack(("BLPOP", *self._in_turn(), BLOCK_SECONDS))
         )
+
+    def pop_for(self, prefetch: "RedisPrefetch | None") -> bytes:
+        """The pop of a worker, for as many entries as it may take."""
+        if prefetch is None or prefetch.limit == 1 or not self._has_blmpop():
+            return self.pop()
+        return self.pop_many(prefetch.limit)
+
+    def _has_blmpop(self) -> bool:
+        try:
+            return self.shard.endpoint().has_blmpop
+        except LayerUnavailable:  # it is looked up when the command is sent
+            return False
 
     def pop_many(self, limit: int) -> bytes:
         """BLMPOP for up to ``limit`` entries."""

@@ -7,7 +7,7 @@ import functools
 import re
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from channels import names
 from channels._speedups import resp
@@ -88,6 +88,9 @@ class Shard:
         self._delays = Backoff(_SHORTEST_REST, _LONGEST_REST)
         self._rests_until = 0.0
         self._trying = threading.Lock()
+        #: What reads the answers to commands that a thread has sent over a connection of its own,
+        #: by ``threading.get_ident()``: what it sends next has to come after them.
+        self.under_way: dict[int, Callable[[], None]] = {}
         #: Why it failed lately; None where it works.
         self.failure: LayerUnavailable | None = None
 
@@ -133,6 +136,8 @@ class Shard:
 
     def call(self, frame: bytes) -> Reply:
         """The reply to one command; raises ``LayerUnavailable``, also for an error replied."""
+        if self.under_way:
+            self.settle()
         attempt = 0
         while True:
             endpoint = self.located()
@@ -143,6 +148,12 @@ class Shard:
                 raise endpoint.refused(reply)
             attempt += 1
 
+    def settle(self) -> None:
+        """Wait for the answers to what the calling thread has under way."""
+        settle = self.under_way.get(threading.get_ident())
+        if settle is not None:
+            settle()
+
     def take(self) -> Connection:
         """A connection for a blocking pop."""
         return self.located().take()
@@ -150,8 +161,9 @@ class Shard:
     # Failures
 
     def after_fork(self) -> None:
-        """Called in the child of a fork: no thread of it tries the shard."""
+        """Called in the child of a fork: no thread of it tries the shard, or has sent to it."""
         self._trying = threading.Lock()
+        self.under_way = {}
 
     def failed(self, error: LayerUnavailable) -> None:
         """Note a failure: for a moment others are preferred."""
@@ -269,6 +281,8 @@ class Topology:
         outcomes: dict[int, Replies] = {}
         servers: dict[Endpoint, list[int]] = {}
         for place, (shard, _) in enumerate(requests):
+            if shard.under_way:
+                shard.settle()
             try:
                 servers.setdefault(shard.located(), []).append(place)
             except LayerUnavailable as error:

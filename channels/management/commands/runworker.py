@@ -60,6 +60,15 @@ class Command(BaseCommand):
             help="Do not listen on channels that match GLOB; may be repeated.",
         )
         add_threads_option(parser, "consumers that run at a time")
+        add_option(
+            parser,
+            "--prefetch",
+            type=int,
+            default=1,
+            metavar="N",
+            help="Take up to N messages at once where consumers are quick; those in hand are lost "
+            "where the process is killed (default: %(default)s).",
+        )
         add_ready_file_option(parser)
         self._add_limits(parser)
 
@@ -132,11 +141,14 @@ class Command(BaseCommand):
     def make_worker(self, layer: ChannelLayerWrapper, options: dict[str, Any]) -> Worker:
         """The worker that the options ask for, not yet running."""
         threads = threads_of(options)
+        if options["prefetch"] < 1:
+            raise CommandError(f"--prefetch must be 1 or more, not {options['prefetch']}.")
         arguments: dict[str, Any] = {
             "channel_layer": layer,
             "callback": self.log_message if options["verbosity"] > 1 else None,
             "only_channels": options["only_channels"],
             "exclude_channels": options["exclude_channels"],
+            "prefetch": options["prefetch"],
         }
         if threads == 1:
             return Worker(**arguments)

@@ -1,0 +1,147 @@
+"""Messages that a worker takes several at a time, and its sends whose answers are read later.
+
+The worker's connection carries both, in the order in which the worker makes them.
+"""
+
+import threading
+from collections import deque
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from channels.exceptions import LayerUnavailable
+from channels.layers.entries import Received, Stored
+from channels.layers.prefetch import Failed
+from channels.layers.redis.commands import Commands
+from channels.layers.redis.connection import Reply
+from channels.layers.redis.queues import pushed_tail
+from channels.layers.redis.shards import Shard
+
+if TYPE_CHECKING:
+    from channels.layers.redis.joined import RedisJoined
+
+__all__ = ["RedisPrefetch"]
+
+
+class _Unanswered(NamedTuple):
+    """A push whose reply was not read yet."""
+
+    entry: Stored
+    token: Any
+
+
+class RedisPrefetch:
+    """See ``channels.layers.prefetch.Prefetch``; for layers with one shard."""
+
+    def __init__(self, layer: "RedisJoined", shard: Shard, failed: Failed) -> None:
+        self.limit = 1
+        self._layer = layer
+        self._shard = shard
+        self._failed = failed
+        self._entries: deque[tuple[str, bytes]] = deque()
+        self._unanswered: deque[_Unanswered] = deque()
+        self._commands: Commands | None = None
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    # Messages in hand
+
+    def keep(self, queue: str, entries: Sequence[bytes]) -> None:
+        """Take entries of a queue in hand, behind those that are there."""
+        self._entries.extend((queue, entry) for entry in entries)
+
+    def stored(self) -> Stored | None:
+        """The next entry in hand that has not expired."""
+        while True:
+            try:
+                queue, entry = self._entries.popleft()
+            except IndexError:  # the last one may just have been given back
+                return None
+            stored = self._layer._accepted(self._shard, queue, entry)
+            if stored is not None:
+                return stored
+
+    def next(self) -> Received:
+        """See ``Prefetch.next``."""
+        while (stored := self.stored()) is not None:
+            received = self._layer._opened(stored)
+            if received is not None:
+                return received
+        return None, None
+
+    def give_back(self) -> None:
+        """See ``Prefetch.give_back``."""
+        found: dict[str, deque[bytes]] = {}
+        while True:
+            try:
+                queue, entry = self._entries.pop()
+            except IndexError:  # the owner may take from the other end meanwhile
+                break
+            found.setdefault(queue, deque()).appendleft(entry)
+        for queue, entries in found.items():
+            self._layer._give_back(self._shard, queue, entries)
+
+    # Sends without an answer so far
+
+    def send(self, channel: str, message: dict[str, Any], token: Any) -> None:
+        """See ``Prefetch.send``."""
+        layer = self._layer
+        try:
+            queue, targets = layer._address(channel)
+            entry = queue, targets, layer._encode(message, queue)
+            if any(other.entry[:2] == entry[:2] for other in self._unanswered):
+                self.settle()
+            if self._write(entry):
+                self._unanswered.append(_Unanswered(entry, token))
+                self._shard.under_way[threading.get_ident()] = self.settle
+                return
+            failure = layer._push_failure(entry)
+        except Exception as error:
+            failure = error
+        if failure is not None:
+            self._failed(token, failure)
+
+    def _write(self, entry: Stored) -> bool:
+        """Write the push of ``entry``; False where that is not possible without waiting."""
+        queue, targets, body = entry
+        if self._commands is None:
+            self._commands = self._layer._commands_ready_for(self._shard, queue)
+        elif self._layer.topology.all_from(queue) != (self._shard,):
+            return False
+        if self._commands is None:
+            return False
+        frame = self._layer._push_frame(queue, self._shard, pushed_tail(targets, body))
+        try:
+            self._commands.push(self._shard, frame)
+        except BaseException:
+            self.settle()
+            raise
+        return True
+
+    def settle(self) -> None:
+        """Read the answers that are due, and tell of failures."""
+        self._shard.under_way.pop(threading.get_ident(), None)
+        commands, self._commands = self._commands, None
+        if commands is None:
+            return
+        unanswered, self._unanswered = self._unanswered, deque()
+        replies: list[Reply | LayerUnavailable] = []
+        try:
+            replies = commands.answers(self._shard, len(unanswered))
+        finally:
+            self._layer._commands.append(commands)
+        for (entry, token), reply in zip(unanswered, replies, strict=True):
+            if reply == 1:
+                continue
+            failure = (
+                reply
+                if isinstance(reply, LayerUnavailable)
+                else self._layer._refused_push(self._shard, entry, reply)
+            )
+            if failure is not None:
+                self._failed(token, failure)
+
+    def close(self) -> None:
+        """See ``Prefetch.close``."""
+        self.settle()
+        self.give_back()
