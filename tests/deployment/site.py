@@ -222,18 +222,18 @@ class Site:
         """One more, that listens."""
         return Daphne(self._run_daphne(*options))
 
-    def have_workers(self, number: int) -> None:
-        """See that so many workers run, all of them ready."""
+    def have_workers(self, number: int, *options: str) -> None:
+        """See that so many workers run, all of them ready; new ones have these options."""
         self.workers = [worker for worker in self.workers if worker.running]
         while len(self.workers) > number:
             self.workers[-1].signal(signal.SIGTERM)
             assert self.workers.pop().wait() == 0
-        new = [self._run_worker() for _ in range(number - len(self.workers))]
+        new = [self._run_worker(*options) for _ in range(number - len(self.workers))]
         for worker in new:
             worker.wait_for("Listening on channels")
 
-    def _run_worker(self) -> Process:
-        worker = self.project.start("runworker", interpreter=self.pythons.worker)
+    def _run_worker(self, *options: str) -> Process:
+        worker = self.project.start("runworker", *options, interpreter=self.pythons.worker)
         self.workers.append(worker)
         return worker
 

@@ -7,12 +7,21 @@ from contextlib import ExitStack
 import pytest
 
 from channels.exceptions import ChannelFull
+from tests.deployment.layers import LAYERS
+from tests.deployment.matrix import OWN
 from tests.deployment.site import Site
 from tests.management.project import Process
 from tests.waiting import wait_until
 
 #: Messages that flow while workers are stopped.
 MESSAGES = 2_000
+
+#: For tests of ``--prefetch``, which makes a difference over Redis.
+takes_several = pytest.mark.parametrize(
+    "whole_site",
+    [pytest.param((LAYERS["redis"], OWN), id="redis", marks=LAYERS["redis"].marks)],
+    indirect=True,
+)
 
 
 def test_a_killed_worker_is_replaced_and_no_socket_drops(site):
@@ -51,6 +60,34 @@ def test_a_worker_killed_at_work_loses_that_message_at_most(site):
 
 def test_workers_told_to_stop_while_messages_flow_lose_none(site):
     site.have_workers(3)
+    stop_workers_while_messages_flow(site)
+
+
+@takes_several
+def test_workers_that_take_several_at_once_lose_none_either(site):
+    site.have_workers(0)
+    site.have_workers(3, "--prefetch=16")
+    stop_workers_while_messages_flow(site)
+
+
+@takes_several
+def test_nothing_waits_behind_a_consumer_that_takes_long(site):
+    site.have_workers(0)
+    site.have_workers(2, "--prefetch=16")
+    send_numbers(site, 200)
+    site.layer.send("hold", {})
+    wait_until(lambda: site.lines("holding"))
+
+    for number in range(200, 400):
+        site.layer.send("record", {"number": number})
+
+    wait_until(lambda: len(site.lines("recorded")) == 400)
+    assert site.recorded() == dict.fromkeys(range(400), 1)
+    site.open_gate()
+
+
+def stop_workers_while_messages_flow(site: Site) -> None:
+    """See that each message is handled once."""
     sender = threading.Thread(target=send_numbers, args=(site, MESSAGES))
     sender.start()
 
@@ -70,6 +107,18 @@ def test_workers_told_to_stop_while_messages_flow_lose_none(site):
 )
 def test_frames_of_a_socket_are_consumed_in_order(site, workers, frames):
     site.have_workers(workers)
+    see_frames_in_order(site, frames)
+
+
+@takes_several
+def test_frames_of_a_socket_are_consumed_in_order_where_several_are_taken(site):
+    site.have_workers(0)
+    site.have_workers(2, "--prefetch=16")
+    see_frames_in_order(site, 300)
+
+
+def see_frames_in_order(site: Site, frames: int) -> None:
+    """Have sockets send numbered frames, and see that they are answered in that order."""
     expected = [f"{number} frame {number}" for number in range(1, frames + 1)]
     with ExitStack() as stack:
         websockets = [stack.enter_context(daphne.websocket("/ordered/")) for daphne in site.daphnes]
