@@ -28,6 +28,9 @@ _POSITIVE = frozenset(
 #: Whole numbers of options are less: some are handed to compiled code.
 _TOO_BIG = 2**63
 
+#: Seconds that events may wait for others; who asks for more took them for milliseconds.
+_LONGEST_COALESCE = 0.1
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
@@ -253,6 +256,11 @@ class Options:
             raise ValueError(
                 f"websocket_slow_consumer is {self.websocket_slow_consumer!r}; "
                 "it must be 'close' or 'drop'"
+            )
+        if self.coalesce > _LONGEST_COALESCE:
+            raise ValueError(
+                f"coalesce is {self.coalesce!r}; it must be a number of seconds, "
+                f"{_LONGEST_COALESCE:g} or less, such as 0.001: events wait for so long"
             )
 
 

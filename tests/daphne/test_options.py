@@ -76,6 +76,7 @@ def test_documented_defaults(name, default):
         ("websocket_slow_consumer", "wait"),
         ("websocket_message_rate", 0),
         ("websocket_byte_rate", 0),
+        ("coalesce", 1.0),
     ],
 )
 def test_a_value_that_no_server_could_work_with_is_an_error_that_names_it(name, value):
@@ -94,6 +95,7 @@ def test_a_value_that_no_server_could_work_with_is_an_error_that_names_it(name, 
         ("http_timeout", 1e300),
         ("max_connections", None),
         ("server_name", ""),
+        ("coalesce", 0.1),
     ],
 )
 def test_values_at_the_edge_are_accepted(name, value):
