@@ -143,10 +143,16 @@ class _Application:
         return False
 
     def send(
-        self, requester: Requester, core: Any, channel: str, message: Any, key: object
+        self,
+        requester: Requester,
+        core: Any,
+        channel: str,
+        message: Any,
+        key: object,
+        confirmed: bool,
     ) -> None:
         """Answer a request; refuse a WebSocket."""
-        if key is not None:
+        if confirmed:
             requester.sent(core, key)
         if channel == HTTP_REQUEST:
             self._answer(message)

@@ -299,7 +299,12 @@ class Connection:
 
     def _send(self, operation: Send) -> None:
         self._factory.dispatch.send(
-            self, self._core, operation.channel, operation.message, operation.key
+            self,
+            self._core,
+            operation.channel,
+            operation.message,
+            operation.key,
+            operation.confirmed,
         )
 
     def _new_channel(self, operation: NewChannel) -> None:

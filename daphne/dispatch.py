@@ -45,7 +45,7 @@ class Requester(Protocol):
     """Who hears how a send went; ``core`` is handed back as it was given."""
 
     def sent(self, core: Any, key: object) -> None:
-        """The layer took the message."""
+        """The layer took a message that was to be confirmed."""
 
     def send_failed(self, core: Any, key: object, error: Exception) -> None:
         """The layer refused it, or could not do what was asked."""
@@ -189,7 +189,7 @@ class Dispatch:
         """Say to a worker that streams to a client who is gone that it need not go on."""
         mirror = credit_channel(self._channel + local)
         if mirror is not None:
-            self.send(_NOBODY, None, mirror, http_credit(closed=True), None)
+            self.send(_NOBODY, None, mirror, http_credit(closed=True))
 
     def _receive(self) -> bool:
         """Ask the layer for more; whether it answered at once."""
@@ -261,29 +261,41 @@ class Dispatch:
     # -- sending ----------------------------------------------------------------------------------
 
     def send(
-        self, requester: Requester, core: Any, channel: str, message: Any, key: object
+        self,
+        requester: Requester,
+        core: Any,
+        channel: str,
+        message: Any,
+        key: object = None,
+        confirmed: bool = False,
     ) -> None:
-        """Send a message; ``requester`` hears the outcome where ``key`` is not None."""
+        """Send a message.
+
+        Where ``key`` is not None, ``requester`` hears of a failure, and of success if that is to be
+        ``confirmed``.
+        """
         try:
             deferred = self._layer.send(channel, message)
         except Exception as error:
             self._report_failure(requester, core, channel, key, error)
             return
         if deferred.called and not deferred.paused and not isinstance(deferred.result, Failure):
-            if key is not None:
+            if confirmed:
                 requester.sent(core, key)
             return
         self._pending += 1
         deferred.addCallbacks(
             self._send_done,
             self._send_failed,
-            callbackArgs=(requester, core, key),
+            callbackArgs=(requester, core, key, confirmed),
             errbackArgs=(requester, core, channel, key),
         )
 
-    def _send_done(self, _: object, requester: Requester, core: Any, key: object) -> None:
+    def _send_done(
+        self, _: object, requester: Requester, core: Any, key: object, confirmed: bool
+    ) -> None:
         self._one_less()
-        if key is not None:
+        if confirmed:
             requester.sent(core, key)
 
     def _send_failed(

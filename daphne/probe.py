@@ -92,7 +92,7 @@ class Probe:
             self._answer("")
 
     def sent(self, core: Any, key: object) -> None:
-        """The layer took the message; it has yet to come back."""
+        """Never asked for."""
 
     def send_failed(self, core: Any, key: object, error: Exception) -> None:
         """The layer did not take it."""

@@ -162,7 +162,7 @@ class UdpServer:
             self._dispatch.unregister(local)
         self._dispatch.register(message["reply_channel"][len(self.send_channel) :], self)
         self._pending += 1
-        self._dispatch.send(self, None, UDP_RECEIVE, message, _KEY)
+        self._dispatch.send(self, None, UDP_RECEIVE, message, _KEY, confirmed=True)
 
     def sent(self, core: Any, key: object) -> None:
         """The layer took a datagram."""

@@ -113,7 +113,7 @@ class Core:
         """
 
     def sent(self, key: object) -> None:
-        """The layer took the message of ``Send(..., key)``."""
+        """The layer took the message of ``Send(..., key, confirmed=True)``."""
 
     def send_failed(self, key: object, error: Exception) -> None:
         """The layer refused it: ``ChannelFull``, ``MessageTooLarge`` or any other exception."""

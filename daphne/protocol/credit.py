@@ -69,7 +69,7 @@ class Credit:
         self._offered = self._left
         self._closing = self._closed
         credit = http_credit(self._left - self._given, closed=self._closed)
-        self._emit(Send(self._channel, credit, self))
+        self._emit(Send(self._channel, credit, self, confirmed=True))
 
     def sent(self) -> None:
         """The layer took the credit."""

@@ -92,7 +92,7 @@ class MessageStream:
         """Send the first message."""
         self.connecting = True
         self._state = _State.SENDING
-        self._emit(Send(WEBSOCKET_CONNECT, message, _KEY))
+        self._emit(Send(WEBSOCKET_CONNECT, message, _KEY, confirmed=True))
 
     def receive(self, content: str | bytes) -> None:
         """Send a frame, or queue it behind others."""
@@ -156,7 +156,7 @@ class MessageStream:
             message = websocket_receive(name, path, self._order, text=content)
         else:
             message = websocket_receive(name, path, self._order, bytes=content)
-        self._emit(Send(WEBSOCKET_RECEIVE, message, _KEY))
+        self._emit(Send(WEBSOCKET_RECEIVE, message, _KEY, confirmed=True))
 
     def _send_next(self) -> None:
         """The layer has nothing of ours to take: give it the next message, if there is one."""

@@ -50,15 +50,17 @@ class Write:
 class Send:
     """Send a message to the channel layer.
 
-    With a ``key`` the core hears ``sent(key)`` or ``send_failed(key, error)``, possibly while the
-    operations of the same batch are still being applied. Without one nobody waits: a full channel
-    is ignored, another failure is logged. Sends of one core reach the layer in their order as
-    long as the core waits for each before it emits the next.
+    With a ``key`` the core hears ``send_failed(key, error)`` where that fails, and ``sent(key)``
+    where it does not and is to be ``confirmed``, possibly while the operations of the same batch
+    are still being applied. Without one nobody waits: a full channel is ignored, another failure
+    is logged. Sends of one core reach the layer in their order as long as the core has each
+    confirmed before it emits the next.
     """
 
     channel: str
     message: Mapping[str, Any]
     key: object = None
+    confirmed: bool = False
 
 
 @dataclass(slots=True)

@@ -144,7 +144,7 @@ class Upload:
     def _send(self, channel: str, message: Any) -> None:
         self._state = State.SENDING
         self._latest = message
-        self._emit(Send(channel, message, self))
+        self._emit(Send(channel, message, self, confirmed=True))
 
     def sent(self, now: float) -> None:
         """The layer took the latest message."""

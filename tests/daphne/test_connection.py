@@ -239,9 +239,10 @@ def test_registrations_end_with_the_connection(shell):
     wait_until(lambda: len(one.dispatch) == 0)
 
 
-def test_a_send_that_succeeds_is_reported(shell, layer):
+def test_a_send_that_is_to_be_confirmed_is(shell, layer):
     script = Script(
-        receive_data=emits(Send("a.channel", {"n": 1}, key=7)), sent=emits(Write(b"sent"))
+        receive_data=emits(Send("a.channel", {"n": 1}, key=7, confirmed=True)),
+        sent=emits(Write(b"sent")),
     )
     client = shell(script).connect()
     client.sendall(b"x")
@@ -250,13 +251,23 @@ def test_a_send_that_succeeds_is_reported(shell, layer):
     assert layer.receive(["a.channel"]) == ("a.channel", {"n": 1})
 
 
+def test_success_is_not_reported_where_nobody_asked_for_that(shell, layer):
+    script = Script(receive_data=emits(Send("a.channel", {"n": 1}, key=7), Write(b"done")))
+    client = shell(script).connect()
+    client.sendall(b"x")
+    assert client.recv(10) == b"done"
+    assert layer.receive(["a.channel"]) == ("a.channel", {"n": 1})
+    assert the_core(script).names() == ["connection_made", "receive_data"]
+
+
 def test_a_thousand_sends_each_caused_by_the_last_do_not_nest(shell):
     layer = ChannelLayer(capacity=2000)
 
     def again(core: Core, key: object) -> None:
-        core.emit(Send("a", {}, key=key + 1) if key < 1000 else Write(b"done"))
+        send = Send("a", {}, key=key + 1, confirmed=True)
+        core.emit(send if key < 1000 else Write(b"done"))
 
-    script = Script(receive_data=emits(Send("a", {}, key=1)), sent=again)
+    script = Script(receive_data=emits(Send("a", {}, key=1, confirmed=True)), sent=again)
     client = shell(script, layer=layer).connect()
     client.sendall(b"x")
     assert client.recv(10) == b"done"
@@ -404,7 +415,7 @@ def test_a_core_that_raises_loses_its_connection_and_no_other(shell, layer, capl
     actions = {
         "timer": {"receive_data": lambda core, data: core.emit(Timer("t", core.context.clock()))},
         "deliver": {"connection_made": emits(Register("abc"))},
-        "sent": {"receive_data": emits(Send("a", {}, key=1), Write(b"y"))},
+        "sent": {"receive_data": emits(Send("a", {}, key=1, confirmed=True), Write(b"y"))},
     }
     script.actions = {"receive_data": echo} | actions.get(name, {}) | {name: fail}
     one = shell(script)
@@ -435,7 +446,9 @@ def test_a_core_that_raises_at_its_end_is_logged(shell, caplog):
 def test_sends_are_served_after_the_connection_is_gone(shell, layer):
     script = Script(
         receive_eof=emits(Abort()),
-        connection_lost=emits(Send("gone", {"n": 1}, key=1), Write(b"nobody reads this")),
+        connection_lost=emits(
+            Send("gone", {"n": 1}, key=1, confirmed=True), Write(b"nobody reads this")
+        ),
         sent=emits(Send("gone", {"n": 2})),
     )
     shell(script).connect().close()

@@ -306,7 +306,8 @@ def test_stopping_stops_the_layers_threads(make, stub):
 def test_the_outcome_of_sends_is_reported(make, stub):
     one, receiver = make(stub), Receiver()
     core = object()
-    in_reactor(one.send, receiver, core, "a", {"n": 1}, 1)
+    in_reactor(one.send, receiver, core, "a", {"n": 1}, 1, True)
+    in_reactor(one.send, receiver, core, "a", {"n": 1}, 0)
     stub.send_result = lambda: fail(ChannelFull())
     in_reactor(one.send, receiver, core, "a", {"n": 2}, 2)
     stub.send_result = lambda: 1 / 0
@@ -331,13 +332,16 @@ def test_settled_waits_for_sends_under_way(make, stub):
     one, receiver = make(stub), Receiver()
     pending: list[Deferred[None]] = []
     stub.send_result = lambda: pending.append(Deferred()) or pending[-1]
-    in_reactor(one.send, receiver, None, "a", {}, 1)
-    in_reactor(one.send, receiver, None, "a", {}, None)
+    in_reactor(one.send, receiver, None, "a", {}, 1, True)
+    in_reactor(one.send, receiver, None, "a", {}, 2)
+    in_reactor(one.send, receiver, None, "a", {})
     settled: list[bool] = []
     in_reactor(lambda: one.settled().addCallback(lambda _: settled.append(True)) and None)
     in_reactor(pending[0].callback, None)
     assert settled == [] and receiver.answers == [("sent", None, 1)]
-    in_reactor(pending[1].errback, ChannelFull())
+    in_reactor(pending[1].callback, None)
+    assert settled == [] and receiver.answers == [("sent", None, 1)]
+    in_reactor(pending[2].errback, ChannelFull())
     assert settled == [True]
 
 

@@ -39,9 +39,16 @@ class Answering:
         """Nobody reads what is sent after a response."""
         return channel == "http.request"
 
-    def send(self, requester: Any, core: Any, channel: str, message: Any, key: object) -> None:
+    def send(
+        self,
+        requester: Any,
+        core: Any,
+        channel: str,
+        message: Any,
+        key: object,
+        confirmed: bool,
+    ) -> None:
         """Answer a request."""
-        requester.sent(core, key)
         local = split_name(message["reply_channel"])[1]
         self._receivers[local].deliver(local, RESPONSE, {})
 

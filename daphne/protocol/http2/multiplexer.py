@@ -219,7 +219,7 @@ class Multiplexer(TimedCore):
 
     def _send(self, stream: Stream, operation: Send) -> None:
         key = None if operation.key is None else (stream, operation.key)
-        self.emit(Send(operation.channel, operation.message, key))
+        self.emit(Send(operation.channel, operation.message, key, operation.confirmed))
 
     def _new_channel(self, stream: Stream, operation: NewChannel) -> None:
         self.emit(NewChannel(operation.pattern, (stream, operation.key)))

@@ -11,7 +11,7 @@ from typing import Any
 
 from channels.spec import http_response
 from daphne.options import Options
-from daphne.protocol.operations import NewChannel, Upgrade
+from daphne.protocol.operations import NewChannel, Send, Upgrade
 from tests.daphne.protocol.driving import PREFIX, Driver
 
 __all__ = ["Conversation", "Outcome", "Seen", "outcome_of"]
@@ -76,9 +76,10 @@ class Conversation(Driver):
         if operation.rest:
             self.core.receive_data(operation.rest)
 
-    def _send(self, channel: str, message: dict[str, Any], key: object) -> None:
+    def _send(self, send: Send) -> None:
+        channel, message = send.channel, dict(send.message)
         answer, self.answer = self.answer, None
-        super()._send(channel, message, key)
+        super()._send(send)
         self.answer = answer
         if channel == "websocket.connect":
             self._deliver(message, {"accept": True})

@@ -48,7 +48,7 @@ class Driver:
     """A shell for one core: applies its operations to lists, and answers its sends.
 
     ``full`` holds the names of channels whose sends are refused; ``answer`` may turn a request
-    into the messages that it is answered with at once. With ``slow_layer`` nothing is confirmed
+    into the messages that it is answered with at once. With ``slow_layer`` sends have no outcome
     until ``confirm`` is called.
     """
 
@@ -68,7 +68,7 @@ class Driver:
         self.locals: set[str] = set()
         self.timers: dict[str, float] = {}
         self.waiting: list[tuple[str, object]] = []
-        self.unconfirmed: list[object] = []
+        self.unconfirmed: list[Send] = []
         self.full: set[str] = set()
         self.failing: dict[str, Exception] = {}
         self.slow_layer = False
@@ -92,8 +92,8 @@ class Driver:
             case Write(data):
                 assert not self.closed, "written after Close"
                 self.output += data
-            case Send(channel, message, key):
-                self._send(channel, dict(message), key)
+            case Send():
+                self._send(operation)
             case NewChannel(pattern, key):
                 if pattern in self.failing:
                     self.core.send_failed(key, self.failing[pattern])
@@ -125,18 +125,18 @@ class Driver:
             case _:
                 raise AssertionError(f"unknown operation {operation!r}")
 
-    def _send(self, channel: str, message: dict[str, Any], key: object) -> None:
+    def _send(self, send: Send) -> None:
+        channel, message, key = send.channel, dict(send.message), send.key
         error = ChannelFull(channel) if channel in self.full else self.failing.get(channel)
         if error is not None:
             if key is not None:
                 self.core.send_failed(key, error)
             return
         self.sends.append((channel, message))
-        if key is not None:
-            if self.slow_layer:
-                self.unconfirmed.append(key)
-            else:
-                self.core.sent(key)
+        if self.slow_layer and key is not None:
+            self.unconfirmed.append(send)
+        elif send.confirmed:
+            self.core.sent(key)
         if channel == "http.request" and self.answer is not None:
             for reply in self.answer(message):
                 self.core.deliver(message["reply_channel"][len(PREFIX) :], reply, {})
@@ -149,8 +149,10 @@ class Driver:
         return self
 
     def confirm(self) -> None:
-        """Confirm the oldest send of a slow layer."""
-        self.do(self.core.sent, self.unconfirmed.pop(0))
+        """Have the oldest send of a slow layer succeed."""
+        send = self.unconfirmed.pop(0)
+        if send.confirmed:
+            self.do(self.core.sent, send.key)
 
     def room(self) -> None:
         """Make room in every channel, and wake those that wait for it."""

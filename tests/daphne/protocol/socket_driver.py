@@ -285,4 +285,5 @@ class Driver:
 
     def _took(self, send: Send) -> None:
         self.messages.append((send.channel, send.message))
+        assert send.confirmed, "the next message waits for that"
         self.core.sent(send.key)

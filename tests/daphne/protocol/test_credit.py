@@ -126,7 +126,7 @@ def test_a_full_credit_channel_is_waited_for_when_the_client_has_left() -> None:
     send(driver, STEP)
     drain(driver)
     driver.lose()
-    driver.do(driver.core.send_failed, driver.unconfirmed.pop(), ChannelFull("x"))
+    driver.do(driver.core.send_failed, driver.unconfirmed.pop().key, ChannelFull("x"))
     driver.room()
     assert credits_of(driver)[-1] == {"closed": True}
 

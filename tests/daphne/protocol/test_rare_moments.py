@@ -121,7 +121,7 @@ def test_a_request_that_the_layer_refuses_after_its_response_began_is_cut() -> N
     driver.slow_layer = True
     driver.feed(GET)
     driver.reply(dict(http_response(200, [], b"a", more_content=True)))
-    driver.do(driver.core.send_failed, driver.unconfirmed[0], LayerUnavailable("gone"))
+    driver.do(driver.core.send_failed, driver.unconfirmed[0].key, LayerUnavailable("gone"))
     assert driver.aborted
 
 

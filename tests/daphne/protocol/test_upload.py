@@ -178,7 +178,7 @@ def test_the_closed_chunk_is_tried_again_when_the_send_under_way_fails() -> None
     driver.feed(head(2 * CHUNK), b"a" * CHUNK)
     driver.confirm()
     driver.lose()
-    driver.do(driver.core.send_failed, driver.unconfirmed.pop(), ChannelFull(CHANNEL))
+    driver.do(driver.core.send_failed, driver.unconfirmed.pop().key, ChannelFull(CHANNEL))
     driver.room()
     assert driver.on(CHANNEL)[-1] == {"closed": True}
 

@@ -113,8 +113,8 @@ def test_a_full_queue_cuts_a_response_that_has_begun() -> None:
     stream = peer.request("/page")
     peer.driver.confirm()
     peer.reply(CSS, {"status": 200, "content": b"part", "more_content": True}, request=0)
-    (key,) = peer.driver.unconfirmed
-    peer.driver.do(peer.driver.core.send_failed, key, ChannelFull())
+    (send,) = peer.driver.unconfirmed
+    peer.driver.do(peer.driver.core.send_failed, send.key, ChannelFull())
     peer.talk()
     assert peer.response(stream).reset == 2
 
@@ -125,8 +125,8 @@ def test_a_full_queue_after_the_end_of_the_response_costs_the_push_alone() -> No
     stream = peer.request("/page")
     peer.driver.confirm()
     peer.reply(CSS, OK, request=0)
-    key = peer.driver.unconfirmed[0]
-    peer.driver.do(peer.driver.core.send_failed, key, ChannelFull())
+    send = peer.driver.unconfirmed[0]
+    peer.driver.do(peer.driver.core.send_failed, send.key, ChannelFull())
     peer.talk()
     assert (peer.response(stream).body, peer.response(2).reset) == (b"ok", 2)
 
