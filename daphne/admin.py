@@ -22,6 +22,7 @@ from daphne.exposition import Exposition
 from daphne.http_protocol import HTTPFactory
 from daphne.observation import Observation
 from daphne.options import Options
+from daphne.protocol.core import NAME_LENGTH
 from daphne.protocol.http1 import Http1Core
 
 __all__ = ["Admin"]
@@ -130,13 +131,13 @@ class _Application:
 
     # -- in place of a dispatch -------------------------------------------------------------------
 
-    def register(self, local: str, receiver: Receiver) -> None:
-        """Answers for ``local`` go to ``receiver``."""
-        self._receivers[local] = receiver
+    def register(self, name: str, receiver: Receiver) -> None:
+        """Answers for the connection of this name go to ``receiver``."""
+        self._receivers[name] = receiver
 
-    def unregister(self, local: str) -> None:
+    def unregister(self, name: str) -> None:
         """They go nowhere."""
-        self._receivers.pop(local, None)
+        self._receivers.pop(name, None)
 
     def has_listener(self, channel: str) -> bool:
         """Nothing but requests is of interest."""
@@ -179,7 +180,7 @@ class _Application:
 
     def _deliver(self, answer: Any, message: Mapping[str, Any]) -> None:
         local = message["reply_channel"][len(_PREFIX) :]
-        receiver = self._receivers.get(local)
+        receiver = self._receivers.get(local[:NAME_LENGTH])
         if receiver is not None:
             receiver.deliver(local, answer, {})
 

@@ -25,11 +25,9 @@ from daphne.protocol.operations import (
     Log,
     NewChannel,
     PauseReading,
-    Register,
     ResumeReading,
     Send,
     Timer,
-    Unregister,
     Upgrade,
     Write,
 )
@@ -66,7 +64,6 @@ class Connection:
         "_eof",
         "_factory",
         "_held",
-        "_locals",
         "_lost",
         "_out",
         "_paused",
@@ -86,7 +83,6 @@ class Connection:
         self._transport: Any = None
         self._plain = False
         self._deadlines: dict[str, Deadline] = {}
-        self._locals: set[str] = set()
         #: What waits for the end of the turn, and how many bytes that are.
         self._out: list[bytes] = []
         self._held = 0
@@ -110,6 +106,7 @@ class Connection:
             transport.setTcpNoDelay(True)
         self._core = self._factory.make_core(context)
         self._factory.opened(self)
+        self._factory.dispatch.register(context.name, self)
         self._feed(self._core.connection_made)
 
     def dataReceived(self, data: bytes) -> None:  # noqa: N802
@@ -141,9 +138,7 @@ class Connection:
         self._drop_deadlines()
         self._out.clear()
         self._feed(self._core.connection_lost)
-        for local in self._locals:
-            self._factory.dispatch.unregister(local)
-        self._locals.clear()
+        self._factory.dispatch.unregister(self._core.context.name)
         self._factory.closed(self)
 
     def pauseProducing(self) -> None:  # noqa: N802
@@ -352,16 +347,6 @@ class Connection:
         elif deadline is not None:
             deadline.cancel()
 
-    def _register(self, operation: Register) -> None:
-        if not self._lost:
-            self._locals.add(operation.local)
-            self._factory.dispatch.register(operation.local, self)
-
-    def _unregister(self, operation: Unregister) -> None:
-        if operation.local in self._locals:
-            self._locals.remove(operation.local)
-            self._factory.dispatch.unregister(operation.local)
-
     def _log(self, operation: Log) -> None:
         self._factory.log_action(operation.protocol, operation.action, operation.details)
 
@@ -370,9 +355,6 @@ class Connection:
         if self._out:
             self._flush()
         self._drop_deadlines()
-        for local in self._locals:
-            self._factory.dispatch.unregister(local)
-        self._locals.clear()
         self._core = operation.core
         self._core.connection_made()
         if self._paused:
@@ -450,8 +432,6 @@ _APPLY: dict[type, Callable[[Connection, Any], None]] = {
     PauseReading: Connection._pause_reading,
     ResumeReading: Connection._resume_reading,
     Timer: Connection._timer,
-    Register: Connection._register,
-    Unregister: Connection._unregister,
     Log: Connection._log,
     Upgrade: Connection._upgrade,
 }

@@ -1,8 +1,8 @@
 """Between the cores and the channel layer: one reader for all of a server's reply channels.
 
 Every reply channel of a server is a local part of one process channel, so one receive serves all
-sockets. A message goes to the core that registered its local part, or nowhere when that client is
-gone. How a layer waits without blocking is in ``daphne.layers``.
+sockets. A message goes to the connection with whose name its local part begins, or nowhere when
+that is gone. How a layer waits without blocking is in ``daphne.layers``.
 """
 
 import logging
@@ -17,8 +17,9 @@ from twisted.python.failure import Failure
 from channels.exceptions import ChannelFull
 from channels.layers.entries import Delivery
 from channels.outage import FailureLog
-from channels.spec import credit_channel, http_credit
 from daphne.layers import ReactorLayer
+from daphne.protocol.core import NAME_LENGTH
+from daphne.protocol.credit import farewell
 
 __all__ = ["Dispatch", "Receiver", "Requester"]
 
@@ -113,16 +114,19 @@ class Dispatch:
 
     # -- registrations ----------------------------------------------------------------------------
 
-    def register(self, local: str, receiver: Receiver) -> None:
-        """Deliver messages for ``local`` to ``receiver`` from now on."""
-        self._receivers[local] = receiver
+    def register(self, name: str, receiver: Receiver) -> None:
+        """Deliver messages to ``receiver`` whose local part begins with ``name``.
 
-    def unregister(self, local: str) -> None:
-        """Drop messages for ``local`` from now on."""
-        self._receivers.pop(local, None)
+        That has ``NAME_LENGTH`` characters; one that is shorter stands for no other local part.
+        """
+        self._receivers[name] = receiver
+
+    def unregister(self, name: str) -> None:
+        """Drop these messages from now on."""
+        self._receivers.pop(name, None)
 
     def __len__(self) -> int:
-        """Local parts that are registered."""
+        """Names that are registered."""
         return len(self._receivers)
 
     def has_listener(self, channel: str) -> bool:
@@ -178,18 +182,12 @@ class Dispatch:
             self._queue.popleft()
         receivers = self._receivers
         for local in targets:
-            receiver = receivers.get(local)
+            receiver = receivers.get(local[:NAME_LENGTH])
             if receiver is not None:
                 receiver.deliver(local, message, shared)
-            elif message.get("more_content"):
-                self._tell_streamer(local)
+            elif (send := farewell(self._channel + local, message)) is not None:
+                self.send(_NOBODY, None, send.channel, send.message)
         return len(targets) or 1
-
-    def _tell_streamer(self, local: str) -> None:
-        """Say to a worker that streams to a client who is gone that it need not go on."""
-        mirror = credit_channel(self._channel + local)
-        if mirror is not None:
-            self.send(_NOBODY, None, mirror, http_credit(closed=True))
 
     def _receive(self) -> bool:
         """Ask the layer for more; whether it answered at once."""

@@ -5,6 +5,7 @@ A connection itself is ``daphne.connection.Connection``.
 
 import logging
 import resource
+import secrets
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -20,7 +21,7 @@ from daphne.deadlines import Deadlines
 from daphne.dispatch import Dispatch
 from daphne.draining import Drain
 from daphne.options import Options
-from daphne.protocol.core import ConnectionContext, Core
+from daphne.protocol.core import NAME_LENGTH, ConnectionContext, Core
 from daphne.protocol.opening import speaks_http2
 from daphne.protocol.trust import TrustedProxies
 from daphne.writes import Cork
@@ -136,6 +137,7 @@ class HTTPFactory:
         return ConnectionContext(
             options=self.options,
             reply_prefix=self._reply_prefix,
+            name=secrets.token_hex(NAME_LENGTH // 2),
             client=client,
             server=_host_and_port(transport.getHost()),
             secure=secure,

@@ -11,9 +11,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from daphne.options import Options
+from daphne.protocol.credit import farewell
 from daphne.protocol.operations import Operation
 
-__all__ = ["ConnectionContext", "Core"]
+__all__ = ["NAME_LENGTH", "ConnectionContext", "Core"]
+
+#: Characters of a connection's name: 64 random bits in hexadecimal digits. The server's part of a
+#: reply channel, in front of it, has 128 bits that cannot be guessed; these keep a late message
+#: from reaching a newer connection.
+NAME_LENGTH = 16
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,6 +31,9 @@ class ConnectionContext:
 
     #: The server's process channel with its ``!``; a core appends a local part to it.
     reply_prefix: str
+
+    #: The connection's own; the local parts of its reply channels are this, or begin with it.
+    name: str
 
     #: Address and port of the peer; None on a unix socket.
     client: tuple[str, int] | None
@@ -106,11 +115,18 @@ class Core:
     # -- from the channel layer -----------------------------------------------------------------
 
     def deliver(self, local: str, message: Mapping[str, Any], shared: dict[Any, Any]) -> None:
-        """A message came for a registered local part.
+        """A message came for a local part that begins with the connection's name.
 
-        ``shared`` is the same dictionary for every core that this one delivery goes to (a group
-        send), so that a frame is built once; ``message`` is shared too and must not be changed.
+        What that stands for may be over, or never have been: see ``_missed``. ``shared`` is the
+        same dictionary for every core that this one delivery goes to (a group send), so that a
+        frame is built once; ``message`` is shared too and must not be changed.
         """
+
+    def _missed(self, local: str, message: Mapping[str, Any]) -> None:
+        """A message came too late: say so to a worker that streams."""
+        send = farewell(self.context.reply_prefix + local, message)
+        if send is not None:
+            self.emit(send)
 
     def sent(self, key: object) -> None:
         """The layer took the message of ``Send(..., key, confirmed=True)``."""

@@ -4,13 +4,14 @@ The protocol is described with ``channels.spec.credit_channel``. A credit counts
 """
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 from channels.exceptions import ChannelFull
-from channels.spec import RESPONSE_WINDOW, http_credit
+from channels.spec import RESPONSE_WINDOW, credit_channel, http_credit
 from daphne.protocol.operations import AwaitRoom, Operation, Send
 
-__all__ = ["Credit"]
+__all__ = ["Credit", "farewell"]
 
 logger = logging.getLogger(__name__)
 
@@ -91,3 +92,14 @@ class Credit:
     def room(self) -> None:
         """The channel has room for the credit now."""
         self._send()
+
+
+def farewell(reply_channel: str, message: Mapping[str, Any]) -> Send | None:
+    """What to send when ``message`` came for a client who is gone.
+
+    A worker that streams need not go on; others are told nothing.
+    """
+    if not message.get("more_content"):
+        return None
+    channel = credit_channel(reply_channel)
+    return None if channel is None else Send(channel, http_credit(closed=True))

@@ -22,7 +22,6 @@ How a request is answered is in ``responder``, and how its body is received in `
 HTTP/2 shares; deadline and closing are in ``http_connection``.
 """
 
-import secrets
 from collections.abc import Mapping
 from typing import Any
 
@@ -54,15 +53,14 @@ LAST_CHANCE = 2.0
 class Http1Core(Receiver):
     """The HTTP/1.1 side of one connection."""
 
-    __slots__ = ("_awaited", "_buffer", "_count", "_decoder", "_last_chance", "_name")
+    __slots__ = ("_awaited", "_buffer", "_count", "_decoder", "_last_chance")
 
     kind = "http/1"
 
     def __init__(self, context: ConnectionContext) -> None:
         super().__init__(context)
         self._buffer = HeadBuffer(context.options)
-        #: Local parts are this name and a count, so none is ever used twice.
-        self._name = secrets.token_hex(8)
+        #: Local parts are the connection's name and a count, so none is ever used twice.
         self._count = 0
         #: What of the next request the deadline is for; empty where it is for something else.
         self._awaited = "head"
@@ -141,7 +139,7 @@ class Http1Core(Receiver):
         if request.http2_settings is not None and self._upgrade_to_http2(request):
             return
         self._count += 1
-        local = f"{self._name}{self._count}"
+        local = f"{self.context.name}{self._count}"
         exchange = Exchange(request, local, self.context.reply_prefix + local, self.context.clock())
         self._exchange = exchange
         if request.length:
@@ -157,7 +155,8 @@ class Http1Core(Receiver):
         """Hand the connection over to a WebSocket core."""
         self._closed = True
         self._set_reading(True)
-        self.emit(Upgrade(WebSocketCore(self.context, head), self._buffer.take()))
+        core = WebSocketCore(self.context, head, self.context.name)
+        self.emit(Upgrade(core, self._buffer.take()))
 
     # -- the request's body -----------------------------------------------------------------------
 

@@ -24,12 +24,10 @@ __all__ = [
     "Operation",
     "PauseReading",
     "Promise",
-    "Register",
     "Respond",
     "ResumeReading",
     "Send",
     "Timer",
-    "Unregister",
     "Upgrade",
     "Write",
 ]
@@ -117,20 +115,6 @@ class Timer:
 
 
 @dataclass(slots=True)
-class Register:
-    """Route messages for this local part of the server's process channel to this core."""
-
-    local: str
-
-
-@dataclass(slots=True)
-class Unregister:
-    """Route messages for this local part nowhere; later ones are dropped."""
-
-    local: str
-
-
-@dataclass(slots=True)
 class Log:
     """Report to the server's ``action_logger``: an access log line, for example."""
 
@@ -143,8 +127,8 @@ class Log:
 class Upgrade:
     """Put ``core`` in this core's place and feed it ``rest``, bytes already received.
 
-    The old core hears nothing more. Its deadlines and registrations are dropped; operations
-    before this one have been applied.
+    The old core hears nothing more. Its deadlines are dropped; operations before this one have
+    been applied.
     """
 
     core: "Core"
@@ -183,8 +167,6 @@ Operation = (
     | PauseReading
     | ResumeReading
     | Timer
-    | Register
-    | Unregister
     | Log
     | Upgrade
     | Respond

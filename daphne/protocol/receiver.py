@@ -11,7 +11,7 @@ from channels.spec import HTTP_REQUEST
 from daphne.exceptions import RequestRefused
 from daphne.protocol.credit import Credit
 from daphne.protocol.exchange import Exchange
-from daphne.protocol.operations import Register, Send
+from daphne.protocol.operations import Send
 from daphne.protocol.responder import Responder, logger
 from daphne.protocol.upload import Upload
 
@@ -96,7 +96,6 @@ class Receiver(Responder):
 
     def _announce(self, exchange: Exchange) -> None:
         """Send a request without a body."""
-        self.emit(Register(exchange.local))
         self.emit(Send(HTTP_REQUEST, exchange.message(), exchange))
         exchange.announced = True
         self._await_response(exchange, exchange.started)
@@ -108,7 +107,6 @@ class Receiver(Responder):
         if options.max_body is not None and length > options.max_body:
             self._refuse_exchange(exchange, _too_large())
             return False
-        self.emit(Register(exchange.local))
         exchange.receiving = True
         exchange.upload = Upload(exchange.message(), self.emit, options.body_chunk_size)
         exchange.upload.begin(length)

@@ -15,7 +15,7 @@ from daphne.protocol.core import ConnectionContext
 from daphne.protocol.credit import Credit
 from daphne.protocol.exchange import Exchange, client_name, refusal_details
 from daphne.protocol.http_connection import HttpConnection
-from daphne.protocol.operations import Log, Send, Unregister
+from daphne.protocol.operations import Log, Send
 from daphne.protocol.response import Framing, ResponseBody, Start
 
 __all__ = ["Responder"]
@@ -67,6 +67,7 @@ class Responder(HttpConnection):
         """See ``Core``: a message of the response."""
         exchange = self._exchange
         if exchange is None or exchange.local != local:
+            self._missed(local, message)
             return
         try:
             if exchange.status:
@@ -169,7 +170,6 @@ class Responder(HttpConnection):
 
     def _end(self, exchange: Exchange, size: int) -> None:
         """Tell the application and the access log that an exchange is over."""
-        self.emit(Unregister(exchange.local))
         if exchange.is_announced and self.context.has_listener(HTTP_DISCONNECT):
             message = http_disconnect(exchange.reply_channel, exchange.request.head.path)
             self.emit(Send(HTTP_DISCONNECT, message))

@@ -3,7 +3,6 @@
 What the connection is used for is in ``websocket``.
 """
 
-import secrets
 from typing import Any
 
 from daphne.protocol.core import ConnectionContext, Core
@@ -13,10 +12,6 @@ from daphne.protocol.outlet import Outlet
 
 __all__ = ["SocketConnection"]
 
-#: Random bytes in the local part of a reply channel. The server's part in front of it has 128 bits
-#: that cannot be guessed; these keep a late message from reaching a newer socket.
-_LOCAL_BYTES = 8
-
 
 class SocketConnection(Core):
     """A core that knows its client, and what is known of its transport."""
@@ -25,12 +20,12 @@ class SocketConnection(Core):
 
     kind = "websocket"
 
-    def __init__(self, context: ConnectionContext, head: Head) -> None:
+    def __init__(self, context: ConnectionContext, head: Head, local: str) -> None:
         super().__init__(context)
         self._path = head.path
         self._client = f"{head.client[0]}:{head.client[1]}" if head.client else None
         #: Local part of the reply channel.
-        self._local = secrets.token_hex(_LOCAL_BYTES)
+        self._local = local
         self._outlet = Outlet(self.emit, context.options.websocket_write_limit)
         #: Whether we asked not to be given more of what the client sends.
         self._paused = False

@@ -63,9 +63,7 @@ from daphne.protocol.operations import (
     Abort,
     Close,
     Log,
-    Register,
     Timer,
-    Unregister,
     Write,
 )
 from daphne.protocol.replies import Reply, Verdict, read_reply
@@ -118,9 +116,12 @@ class WebSocketCore(SocketConnection):
 
     takes_turns = True
 
-    def __init__(self, context: ConnectionContext, head: Head) -> None:
-        """``head`` is a request whose Upgrade header names websocket and that has no body."""
-        super().__init__(context, head)
+    def __init__(self, context: ConnectionContext, head: Head, local: str) -> None:
+        """``head`` is a request whose Upgrade header names websocket and that has no body.
+
+        ``local`` is the local part of the reply channel.
+        """
+        super().__init__(context, head, local)
         #: The request, until the application was asked.
         self._head: Head | None = head
         self._state = State.CONNECTING
@@ -159,7 +160,6 @@ class WebSocketCore(SocketConnection):
             return
         self._since = self.context.clock()
         self._log("connecting", headers=head.headers)
-        self.emit(Register(self._local))
         self._stream.connect(
             websocket_connect(
                 self._reply_channel,
@@ -302,6 +302,9 @@ class WebSocketCore(SocketConnection):
 
     def deliver(self, local: str, message: Mapping[str, Any], shared: dict[Any, Any]) -> None:
         """A Send/Close/Accept message of the application."""
+        if local != self._local or self._state is State.ENDED:
+            self._missed(local, message)
+            return
         reply = read_reply(message, shared)
         if reply is None:
             return
@@ -357,7 +360,6 @@ class WebSocketCore(SocketConnection):
         self._keep_alive.stop()
         for name in ("connect", "lifetime", "close"):
             self.emit(Timer(name, None))
-        self.emit(Unregister(self._local))
         if self._opened:
             self._log("disconnected", time_taken=self._passed(), code=code)
         self._stream.end(code)

@@ -7,7 +7,7 @@ import pytest
 
 from channels.exceptions import ChannelFull
 from channels.layers.inmemory import ChannelLayer
-from daphne.protocol.core import Core
+from daphne.protocol.core import NAME_LENGTH, Core
 from daphne.protocol.operations import (
     Abort,
     AwaitRoom,
@@ -15,11 +15,9 @@ from daphne.protocol.operations import (
     Log,
     NewChannel,
     PauseReading,
-    Register,
     ResumeReading,
     Send,
     Timer,
-    Unregister,
     Upgrade,
     Write,
 )
@@ -146,7 +144,7 @@ def test_an_end_of_input_is_not_the_end_of_the_connection(shell):
 
 
 def test_paused_reading_stops_the_client(shell, layer):
-    script = Script(connection_made=emits(PauseReading(), Register("abc")))
+    script = Script(connection_made=emits(PauseReading()))
     one = shell(script)
     client = one.connect()
     client.setblocking(False)
@@ -155,7 +153,7 @@ def test_paused_reading_stops_the_client(shell, layer):
             client.send(b"x" * 65536)
     assert "receive_data" not in the_core(script).names()
     script.actions["deliver"] = emits(ResumeReading())
-    layer.send(one.channel + "abc", {})
+    layer.send(one.channel + the_core(script).context.name, {})
     wait_until(lambda: "receive_data" in the_core(script).names())
 
 
@@ -207,30 +205,31 @@ def test_a_cancelled_timer_does_not_fire(shell):
     assert the_core(script).heard[1:] == [("timer", "then")]
 
 
-def test_a_message_reaches_the_core_that_registered(shell, layer):
-    script = Script(connection_made=emits(Register("abc")), deliver=emits(Write(b"got it")))
+@pytest.mark.parametrize("rest", ["", "1"])
+def test_a_message_reaches_the_core_with_whose_name_its_local_part_begins(shell, layer, rest):
+    script = Script(deliver=emits(Write(b"got it")))
     one = shell(script)
-    client = one.connect()
-    wait_until(lambda: len(one.dispatch) == 1)
-    layer.send(one.channel + "abc", {"text": "hi"})
+    client, _ = one.connect(), one.connect()
+    wait_until(lambda: len(one.dispatch) == 2)
+    local = the_core(script).context.name + rest
+    layer.send(one.channel + "1", {"text": "lost"})
+    layer.send(one.channel + local, {"text": "hi"})
     assert client.recv(100) == b"got it"
-    assert the_core(script).heard[1][:3] == ("deliver", "abc", {"text": "hi"})
+    assert the_core(script).heard[1][:3] == ("deliver", local, {"text": "hi"})
+    assert script.cores[1].names() == ["connection_made"]
 
 
-def test_nothing_is_delivered_after_unregistering(shell, layer):
-    script = Script(connection_made=emits(Register("abc"), Unregister("abc"), Register("def")))
+def test_no_two_connections_have_the_same_name(shell):
+    script = Script()
     one = shell(script)
-    one.connect()
-    wait_until(lambda: len(one.dispatch) == 1)
-    layer.send(one.channel + "abc", {"text": "lost"})
-    layer.send(one.channel + "def", {"text": "hi"})
-    core = the_core(script)
-    wait_until(lambda: "deliver" in core.names())
-    assert [entry[1] for entry in core.heard if entry[0] == "deliver"] == ["def"]
+    clients = [one.connect() for _ in range(50)]
+    wait_until(lambda: len(script.cores) == len(clients))
+    names = {core.context.name for core in script.cores}
+    assert len(names) == len(clients) and {len(name) for name in names} == {NAME_LENGTH}
 
 
 def test_registrations_end_with_the_connection(shell):
-    one = shell(Script(connection_made=emits(Register("abc"))))
+    one = shell(Script())
     client = one.connect()
     wait_until(lambda: len(one.dispatch) == 1)
     client.close()
@@ -347,12 +346,11 @@ def test_an_action_logger_that_raises_costs_a_log_line(shell, caplog):
     assert "action logger failed" in caplog.text
 
 
-def test_an_upgrade_puts_another_core_in_place(shell):
+def test_an_upgrade_puts_another_core_in_place(shell, layer):
     second = Script(receive_data=lambda core, data: core.emit(Write(data.upper())))
 
     def upgrade(core: Core, data: bytes) -> None:
         core.emit(Write(b"first "))
-        core.emit(Register("old"))
         core.emit(Timer("old", core.context.clock()))
         core.emit(Upgrade(second(core.context), b"rest "))
 
@@ -368,16 +366,15 @@ def test_an_upgrade_puts_another_core_in_place(shell):
     assert client.recv(100) == b"LATER"
     assert first.cores[0].names() == ["connection_made", "receive_data"]
     assert second.cores[0].names() == ["connection_made", "receive_data", "receive_data"]
-    assert len(one.dispatch) == 0
+    layer.send(one.channel + first.cores[0].context.name, {"text": "hi"})
+    wait_until(lambda: second.cores[0].names()[3:] == ["deliver"])
 
 
 def test_a_core_put_in_place_hears_that_the_client_will_send_nothing_more(shell):
     second = Script(receive_eof=lambda core: core.emit(Close()))
     first = Script(deliver=lambda core, *_: core.emit(Upgrade(second(core.context), b"rest")))
-    first.actions["receive_data"] = lambda core, data: core.emit(Register("me"))
     one = shell(first)
     client = one.connect()
-    client.sendall(b"x")
     client.shutdown(socket.SHUT_WR)
     wait_until(lambda: first.cores and "receive_eof" in first.cores[0].names())
     in_reactor(one.only.deliver, "me", {}, {})
@@ -414,7 +411,6 @@ def test_a_core_that_raises_loses_its_connection_and_no_other(shell, layer, capl
     script = Script(connection_made=None, receive_data=echo)
     actions = {
         "timer": {"receive_data": lambda core, data: core.emit(Timer("t", core.context.clock()))},
-        "deliver": {"connection_made": emits(Register("abc"))},
         "sent": {"receive_data": emits(Send("a", {}, key=1, confirmed=True), Write(b"y"))},
     }
     script.actions = {"receive_data": echo} | actions.get(name, {}) | {name: fail}
@@ -423,7 +419,7 @@ def test_a_core_that_raises_loses_its_connection_and_no_other(shell, layer, capl
         client = one.connect()
     if name == "deliver":
         wait_until(lambda: len(one.dispatch) == 1)
-        layer.send(one.channel + "abc", {})
+        layer.send(one.channel + the_core(script).context.name, {})
     elif name == "receive_eof":
         client.shutdown(socket.SHUT_WR)
     elif name != "connection_made":
@@ -457,19 +453,19 @@ def test_sends_are_served_after_the_connection_is_gone(shell, layer):
 
 def test_a_client_that_left_is_found_out_by_what_is_written_to_it(shell, layer):
     """After the end of input only its system's reset tells, which the reactor does not report."""
-    script = Script(connection_made=emits(Register("abc")), deliver=emits(Write(b"news")))
+    script = Script(deliver=emits(Write(b"news")))
     one = shell(script)
     client = one.connect()
     core = the_core(script)
     client.close()
     wait_until(lambda: "receive_eof" in core.names())
-    layer.send(one.channel + "abc", {})
+    layer.send(one.channel + core.context.name, {})
     wait_until(lambda: "connection_lost" in core.names())
 
 
 def test_a_client_that_left_unseen_before_a_write_is_found_out(shell):
     """Its end of input and the reset that the write met are then there at the same time."""
-    script = Script(connection_made=emits(Register("abc")), deliver=emits(Write(b"news")))
+    script = Script(deliver=emits(Write(b"news")))
     one = shell(script)
     client = one.connect()
     core = the_core(script)
@@ -484,7 +480,6 @@ def test_a_client_that_left_unseen_before_a_write_is_found_out(shell):
 
 def test_a_client_that_closed_only_its_side_is_written_to_as_long_as_it_reads(shell, layer):
     script = Script(
-        connection_made=emits(Register("abc")),
         deliver=emits(Write(b"news")),
         timer=emits(Write(b" later"), Close()),
     )
@@ -493,7 +488,7 @@ def test_a_client_that_closed_only_its_side_is_written_to_as_long_as_it_reads(sh
     client.shutdown(socket.SHUT_WR)
     core = the_core(script)
     wait_until(lambda: "receive_eof" in core.names())
-    layer.send(one.channel + "abc", {})
+    layer.send(one.channel + core.context.name, {})
     wait_until(lambda: "deliver" in core.names())
     in_reactor(lambda: one.only._probe())
     in_reactor(lambda: one.only._timed_out("later"))

@@ -120,6 +120,18 @@ def test_messages_reach_the_receiver_of_their_local_part(make):
     assert other.received == []
 
 
+def test_the_beginning_of_a_local_part_says_who_receives(make, stub):
+    one = make(stub)
+    named, short = Receiver(), Receiver()
+    in_reactor(one.register, "0123456789abcdef", named)
+    in_reactor(one.register, "0", short)
+    in_reactor(one.start)
+    locals_ = ["0123456789abcdef", "0123456789abcdef17", "0123456789abcde", "01", "0", ""]
+    in_reactor(stub.receives[0].callback, [to(*locals_)])
+    assert [local for local, _, _ in named.received] == locals_[:2]
+    assert [local for local, _, _ in short.received] == ["0"]
+
+
 def test_a_fan_out_shares_one_dictionary_among_its_targets(make, stub):
     one = make(stub)
     receivers = [Receiver(), Receiver()]

@@ -22,6 +22,7 @@ from hyperframe.frame import (
 )
 
 from daphne.options import Options
+from daphne.protocol.core import NAME_LENGTH
 from daphne.protocol.http2 import Http2Core
 from daphne.protocol.http2.frames import PREFACE
 from daphne.protocol.request import decode_path
@@ -36,7 +37,7 @@ _START = PREFACE + SettingsFrame(0).serialize()
 _OPTIONS = Options(body_chunk_size=16, http2_max_streams=3, http2_max_resets=5)
 
 #: Characters of a reply channel's local part before the number of its stream.
-_NAME = 16
+_NAME = NAME_LENGTH + 1
 
 Header = tuple[bytes, bytes]
 Meaning = tuple[str, str, bytes, tuple[Header, ...], bytes]
@@ -144,7 +145,7 @@ def _talk(cut: list[bytes]) -> _Outcome:
         if one.whole
     }
     conversation.lose()
-    assert not conversation.locals, "something is left registered"
+    assert conversation.is_over, "a reply channel leads somewhere"
     ends = Counter(message["reply_channel"] for message in conversation.on("http.disconnect"))
     assert Counter(replies) == ends, "a request has not one end"
     return _Outcome(whole, outcome.messages, outcome.closed)

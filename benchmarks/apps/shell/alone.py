@@ -12,6 +12,7 @@ from channels.names import split_name
 from daphne.deadlines import Deadlines
 from daphne.http_protocol import HTTPFactory
 from daphne.options import Options
+from daphne.protocol.core import NAME_LENGTH
 from daphne.protocol.http1 import Http1Core
 
 RESPONSE = {
@@ -27,13 +28,13 @@ class Answering:
     def __init__(self) -> None:
         self._receivers: dict[str, Any] = {}
 
-    def register(self, local: str, receiver: Any) -> None:
-        """Who gets the response."""
-        self._receivers[local] = receiver
+    def register(self, name: str, receiver: Any) -> None:
+        """Who gets the responses."""
+        self._receivers[name] = receiver
 
-    def unregister(self, local: str) -> None:
-        """The response has been sent."""
-        self._receivers.pop(local, None)
+    def unregister(self, name: str) -> None:
+        """The connection has ended."""
+        self._receivers.pop(name, None)
 
     def has_listener(self, channel: str) -> bool:
         """Nobody reads what is sent after a response."""
@@ -50,7 +51,7 @@ class Answering:
     ) -> None:
         """Answer a request."""
         local = split_name(message["reply_channel"])[1]
-        self._receivers[local].deliver(local, RESPONSE, {})
+        self._receivers[local[:NAME_LENGTH]].deliver(local, RESPONSE, {})
 
 
 factory = HTTPFactory(reactor, Options(), Http1Core, "daphne.response.alone!", Deadlines(reactor))

@@ -219,7 +219,8 @@ class Http2Core(Multiplexer):
 
     def _start(self, stream_id: int, request: Request, ended: bool) -> None:
         if request.is_websocket:
-            websocket = StreamWebSocketCore(self.context, request.head)
+            local = self._local(stream_id)
+            websocket = StreamWebSocketCore(self.context, request.head, local)
             stream = Stream(stream_id, websocket)
             self._open(stream)
             self._feed(stream, websocket.connection_made)

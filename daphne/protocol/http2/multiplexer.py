@@ -11,7 +11,6 @@ does not wait behind what is large and early.
 What the client sends is read in ``connection``.
 """
 
-import secrets
 from collections import deque
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -35,12 +34,10 @@ from daphne.protocol.operations import (
     NewChannel,
     PauseReading,
     Promise,
-    Register,
     Respond,
     ResumeReading,
     Send,
     Timer,
-    Unregister,
     Write,
 )
 from daphne.protocol.responder import logger
@@ -97,7 +94,6 @@ class Multiplexer(TimedCore):
         "_h2",
         "_in_flight",
         "_locals",
-        "_name",
         "_pushed",
         "_reading",
         "_ready",
@@ -112,8 +108,7 @@ class Multiplexer(TimedCore):
         #: Streams that are not over, by their number; and how many of them were pushed.
         self._streams: dict[int, Stream] = {}
         self._pushed = 0
-        #: Local parts of reply channels are this name and the stream's number.
-        self._name = secrets.token_hex(8)
+        #: The same by the local parts of their reply channels.
         self._locals: dict[str, Stream] = {}
         #: Streams with something to write and room in their window, in their turn.
         self._ready: deque[Stream] = deque()
@@ -155,9 +150,14 @@ class Multiplexer(TimedCore):
 
     def _open(self, stream: Stream) -> str:
         """Take a new stream; the local part for its reply channel."""
-        self._streams[stream.id] = stream
+        local = self._local(stream.id)
+        self._streams[stream.id] = self._locals[local] = stream
         self._pushed += stream.is_pushed
-        return f"{self._name}{stream.id}"
+        return local
+
+    def _local(self, stream_id: int) -> str:
+        """No request of HTTP/1.1 before an upgrade had the same."""
+        return f"{self.context.name}s{stream_id}"
 
     def _reset(self, stream: Stream, code: ErrorCodes) -> None:
         """End a stream at once, and tell the client."""
@@ -168,14 +168,12 @@ class Multiplexer(TimedCore):
 
     def _drop(self, stream: Stream) -> None:
         """A stream is over: its core hears what it would of a lost connection."""
-        del self._streams[stream.id]
+        del self._streams[stream.id], self._locals[self._local(stream.id)]
         self._pushed -= stream.is_pushed
         self._shut(stream)
         for name in list(stream.timers):
             self._cancel(stream, name)
         self._feed(stream, stream.core.connection_lost)
-        for local in list(stream.locals):
-            self._unregister(stream, Unregister(local))
 
     def _shut(self, stream: Stream) -> None:
         """Write nothing more on a stream."""
@@ -239,16 +237,6 @@ class Multiplexer(TimedCore):
             self._cancel(stream, operation.name)
         else:
             self._arm(stream, operation.name, operation.at)
-
-    def _register(self, stream: Stream, operation: Register) -> None:
-        stream.locals.add(operation.local)
-        self._locals[operation.local] = stream
-        self.emit(operation)
-
-    def _unregister(self, stream: Stream, operation: Unregister) -> None:
-        stream.locals.discard(operation.local)
-        self._locals.pop(operation.local, None)
-        self.emit(operation)
 
     def _log(self, stream: Stream, operation: Log) -> None:
         self.emit(operation)
@@ -404,9 +392,11 @@ class Multiplexer(TimedCore):
     def deliver(self, local: str, message: Mapping[str, Any], shared: dict[Any, Any]) -> None:
         """See ``Core``."""
         stream = self._locals.get(local)
-        if stream is not None:
-            self._feed(stream, stream.core.deliver, local, message, shared)
-            self._flush()
+        if stream is None:
+            self._missed(local, message)
+            return
+        self._feed(stream, stream.core.deliver, local, message, shared)
+        self._flush()
 
     def sent(self, key: Any) -> None:
         """See ``Core``."""
@@ -455,11 +445,9 @@ _CARRY_OUT: dict[type, Callable[[Multiplexer, Stream, Any], None]] = {
     NewChannel: Multiplexer._new_channel,
     PauseReading: Multiplexer._pause_reading,
     Promise: Multiplexer._promise,
-    Register: Multiplexer._register,
     Respond: Multiplexer._respond,
     ResumeReading: Multiplexer._resume_reading,
     Send: Multiplexer._send,
     Timer: Multiplexer._timer,
-    Unregister: Multiplexer._unregister,
     Write: Multiplexer._write,
 }

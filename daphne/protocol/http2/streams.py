@@ -26,7 +26,6 @@ class Stream:
         "head",
         "id",
         "is_open",
-        "locals",
         "paused",
         "queued",
         "reading",
@@ -56,8 +55,7 @@ class Stream:
         #: Whether the core wants to hear more, and the bytes received that were not given back.
         self.reading = True
         self.withheld = 0
-        #: Local parts that are registered for the core, and names of deadlines that are armed.
-        self.locals: set[str] = set()
+        #: Names of deadlines that are armed.
         self.timers: set[str] = set()
 
     @property

@@ -69,7 +69,6 @@ class Conversation(Driver):
             super().apply(operation)
             return
         self.timers.clear()
-        self.locals.clear()
         self.upgraded = operation
         self.core = operation.core
         self.core.connection_made()

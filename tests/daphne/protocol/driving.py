@@ -1,11 +1,12 @@
 """Driving a connection's core without sockets: bytes and messages in, operations out."""
 
+import secrets
 from collections.abc import Callable
 from typing import Any
 
 from channels.exceptions import ChannelFull
 from daphne.options import Options
-from daphne.protocol.core import ConnectionContext, Core
+from daphne.protocol.core import NAME_LENGTH, ConnectionContext, Core
 from daphne.protocol.http1 import Http1Core
 from daphne.protocol.operations import (
     Abort,
@@ -14,11 +15,9 @@ from daphne.protocol.operations import (
     Log,
     NewChannel,
     PauseReading,
-    Register,
     ResumeReading,
     Send,
     Timer,
-    Unregister,
     Upgrade,
     Write,
 )
@@ -33,6 +32,7 @@ def make_context(options: Options | None = None, **changes: Any) -> ConnectionCo
     settings: dict[str, Any] = {
         "options": options or Options(),
         "reply_prefix": PREFIX,
+        "name": secrets.token_hex(NAME_LENGTH // 2),
         "client": ("192.0.2.1", 4711),
         "server": ("127.0.0.1", 8000),
         "secure": False,
@@ -65,7 +65,6 @@ class Driver:
         self.sends: list[tuple[str, dict[str, Any]]] = []
         self.logs: list[dict[str, Any]] = []
         self.actions: list[str] = []
-        self.locals: set[str] = set()
         self.timers: dict[str, float] = {}
         self.waiting: list[tuple[str, object]] = []
         self.unconfirmed: list[Send] = []
@@ -78,6 +77,29 @@ class Driver:
         self.upgraded: Upgrade | None = None
         self.answer: Callable[[dict[str, Any]], list[dict[str, Any]]] | None = None
         self.do(self.core.connection_made)
+
+    @property
+    def locals(self) -> list[str]:
+        """Local parts of the reply channels that the application was told of."""
+        return [
+            message["reply_channel"].removeprefix(PREFIX)
+            for channel, message in self.sends
+            if channel in ("http.request", "websocket.connect")
+        ]
+
+    @property
+    def is_over(self) -> bool:
+        """Whether none of them leads anywhere: a worker that streams to one is told so."""
+        return all(self._misses(local) for local in self.locals)
+
+    def _misses(self, local: str) -> bool:
+        self.core.deliver(local, {"more_content": True}, {})
+        operations = self.core.operations()
+        farewell = Send(f"{PREFIX[:-1]}?{local}", {"closed": True})
+        for operation in operations:
+            if operation != farewell:
+                self.apply(operation)
+        return farewell in operations
 
     def do(self, method: Callable[..., None], *args: Any) -> None:
         """Call an input of the core, then apply what it asks for until it asks no more."""
@@ -113,10 +135,6 @@ class Driver:
                 self.timers.pop(name, None)
                 if at is not None:
                     self.timers[name] = at
-            case Register(local):
-                self.locals.add(local)
-            case Unregister(local):
-                self.locals.discard(local)
             case Log():
                 self.logs.append(operation.details)
                 self.actions.append(f"{operation.protocol} {operation.action}")

@@ -15,16 +15,15 @@ from daphne.protocol.operations import (
     Close,
     Log,
     PauseReading,
-    Register,
     ResumeReading,
     Send,
     Timer,
-    Unregister,
     Write,
 )
 from daphne.protocol.websocket import WebSocketCore
 
 PREFIX = "daphne.response.0123456789abcdef!"
+NAME = "fedcba9876543210"
 KEY = b"dGhlIHNhbXBsZSBub25jZQ=="  # RFC 6455, 1.3
 ACCEPT = b"s3pPLMBiTxaQ9kYGzzhZRbK+xOo="  # RFC 6455, 1.3
 
@@ -113,6 +112,7 @@ class Driver:
         self.context = ConnectionContext(
             options=Options(**options),
             reply_prefix=PREFIX,
+            name=NAME,
             client=("192.0.2.7", 50000),
             server=("192.0.2.1", 8000),
             secure=False,
@@ -132,12 +132,11 @@ class Driver:
         self.timers: dict[str, float] = {}
         self.timers_armed = 0
         self.wakeups = 0
-        self.registered: set[str] = set()
         self.logged: list[tuple[str, str, Any]] = []
         self.reading = True
         self.closed = False
         self.aborted = False
-        self.core = WebSocketCore(self.context, head or make_head())
+        self.core = WebSocketCore(self.context, head or make_head(), NAME)
         if connect:
             self.start()
 
@@ -152,8 +151,7 @@ class Driver:
         return self.apply()
 
     def reply(self, message: dict[str, Any], shared: dict[Any, Any] | None = None) -> "Driver":
-        for local in self.registered or {"gone"}:
-            self.core.deliver(local, message, {} if shared is None else shared)
+        self.core.deliver(NAME, message, {} if shared is None else shared)
         return self.apply()
 
     def opened(self, **message: Any) -> "Driver":
@@ -206,6 +204,13 @@ class Driver:
         self.now = end
         return self
 
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing that comes from the application reaches the socket."""
+        self.core.deliver(NAME, {"more_content": True}, {})
+        farewell = Send(f"{PREFIX[:-1]}?{NAME}", {"closed": True})
+        return self.core.operations() == [farewell]
+
     # -- outputs --------------------------------------------------------------------------------
 
     def take(self) -> bytes:
@@ -255,10 +260,6 @@ class Driver:
             case Timer(name, at):
                 self.timers_armed += 1
                 self.timers[name] = at
-            case Register(local):
-                self.registered.add(local)
-            case Unregister(local):
-                self.registered.remove(local)
             case Log(protocol, action, details):
                 self.logged.append((protocol, action, details))
             case PauseReading():

@@ -6,9 +6,16 @@ import pytest
 
 from channels.exceptions import ChannelFull, LayerUnavailable
 from channels.spec import RESPONSE_WINDOW
+from daphne.protocol.credit import farewell
+from tests.daphne.protocol.conversation import Conversation
 from tests.daphne.protocol.driving import Driver
 
 STEP = RESPONSE_WINDOW // 4
+
+_HANDSHAKE = (
+    b"GET / HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+    b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+)
 
 
 def streaming() -> Driver:
@@ -141,3 +148,34 @@ def test_a_credit_that_failed_is_given_with_the_next_one() -> None:
     send(driver, STEP)
     drain(driver)
     assert credits_of(driver) == [{"bytes": 2 * STEP}]
+
+
+# -- what comes too late --------------------------------------------------------------------------
+
+
+def test_who_streams_on_after_the_end_of_a_response_is_told_each_time() -> None:
+    driver = streaming()
+    driver.reply({"content": b"end"})
+    assert credits_of(driver) == []
+    send(driver, 1)
+    driver.feed(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+    driver.reply({"content": b"x", "more_content": True}, 0)
+    assert credits_of(driver) == [{"closed": True}] * 2
+    driver.reply({"content": b"the last one"}, 0)
+    assert credits_of(driver) == [{"closed": True}] * 2
+    assert driver.take_output().endswith(b"\r\n0\r\n\r\n")
+    driver.reply({"status": 200, "headers": [(b"Content-Length", b"2")], "content": b"ok"}, 1)
+    assert driver.output.endswith(b"\r\n\r\nok")
+
+
+def test_who_streams_to_a_connection_that_became_a_websocket_is_told() -> None:
+    driver = Conversation()
+    driver.feed(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n", _HANDSHAKE)
+    output = driver.output
+    driver.reply({"content": b"x", "text": "x", "more_content": True})
+    assert credits_of(driver) == [{"closed": True}]
+    assert driver.output == output and not driver.closed
+
+
+def test_servers_without_credit_are_told_nothing() -> None:
+    assert farewell("example.response!x", {"more_content": True}) is None

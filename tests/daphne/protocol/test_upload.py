@@ -186,7 +186,7 @@ def test_the_closed_chunk_is_tried_again_when_the_send_under_way_fails() -> None
 def test_a_client_that_leaves_before_the_channel_has_a_name_leaves_no_trace() -> None:
     driver = Driver()
     driver.core.receive_data(head(2 * CHUNK))
-    (_, new_channel, *_) = [op for op in driver.core.operations() if not _is_timer(op)]
+    (new_channel,) = [op for op in driver.core.operations() if not _is_timer(op)]
     driver.lose()
     driver.do(driver.core.channel_made, new_channel.key, CHANNEL)
     assert driver.sends == []

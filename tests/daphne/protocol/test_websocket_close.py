@@ -19,7 +19,7 @@ CONTINUATION = 0
 
 def ended(driver: Driver) -> bool:
     """Whether nothing of the connection is left but what the shell has to do."""
-    return not driver.timers and not driver.registered and (driver.closed or driver.aborted)
+    return not driver.timers and driver.is_over and (driver.closed or driver.aborted)
 
 
 # -- the client closes ----------------------------------------------------------------------------
@@ -42,7 +42,7 @@ def test_a_client_that_closes_without_a_code() -> None:
 def test_a_connection_that_is_lost() -> None:
     driver = Driver().opened().lose()
     assert driver.code == 1006
-    assert (driver.timers, driver.registered) == ({}, set())
+    assert driver.timers == {} and driver.is_over
 
 
 def test_a_client_that_closes_only_its_side() -> None:

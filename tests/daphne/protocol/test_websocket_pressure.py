@@ -87,7 +87,7 @@ def test_frames_of_a_client_that_has_left_wait_for_room_too(
     leave: Callable[[Driver], Driver], code: int
 ) -> None:
     driver = leave(Driver().opened().fill().receive(texts(1, 2, 3)))
-    assert driver.code is None and driver.registered == set()
+    assert driver.code is None and driver.is_over
     driver.empty().make_room()
     assert driver.contents() == ["1", "2", "3"]
     assert driver.code == code and driver.disconnects()[0]["order"] == 4

@@ -44,7 +44,7 @@ def test_a_request_and_its_response() -> None:
     assert disconnect == {"reply_channel": message["reply_channel"], "path": "/a b"}
     (log,) = peer.driver.logs
     assert (log["path"], log["status"], log["size"]) == ("/a%20b?c=d", 200, 2)
-    assert peer.driver.locals == set()
+    assert peer.driver.is_over
     assert not peer.driver.closed
 
 
@@ -55,6 +55,20 @@ def test_requests_are_answered_in_any_order() -> None:
         peer.reply({**OK, "content": b"%02d" % number}, request=number)
     assert [peer.response(stream).body for stream in streams] == [b"00", b"01", b"02", b"03", b"04"]
     assert len({message["reply_channel"] for message in peer.driver.requests}) == 5
+
+
+@pytest.mark.parametrize("end", [True, False], ids=["stream is gone", "stream lingers"])
+def test_who_streams_to_a_request_that_is_over_is_told(end: bool) -> None:
+    peer = Peer(Options(body_chunk_size=10))
+    stream = peer.request("/", "POST", end=False)
+    peer.send(stream, b"x" * 11, end)
+    peer.reply(OK)
+    peer.request()
+    peer.reply({"content": b"x", "more_content": True}, request=0)
+    mirror = peer.driver.requests[0]["reply_channel"].replace("!", "?")
+    assert peer.driver.on(mirror) == [{"closed": True}]
+    assert (stream in peer.driver.core._streams) is not end  # type: ignore[attr-defined]
+    assert peer.response(stream).body == b"ok"
 
 
 def test_a_response_in_several_messages() -> None:
@@ -150,7 +164,7 @@ def test_a_client_that_resets_a_stream_is_told_to_the_application() -> None:
     (disconnect,) = peer.driver.on("http.disconnect")
     assert disconnect["path"] == "/left"
     assert [log["status"] for log in peer.driver.logs] == [499]
-    assert peer.driver.locals == set()
+    assert peer.driver.is_over
     peer.driver.reply(OK)  # too late
     assert peer.talk().response(stream).status == 0
 
@@ -161,7 +175,7 @@ def test_a_lost_connection_is_told_for_each_stream() -> None:
         peer.request(f"/{number}")
     peer.driver.lose()
     assert sorted(one["path"] for one in peer.driver.on("http.disconnect")) == ["/0", "/1", "/2"]
-    assert peer.driver.locals == set()
+    assert peer.driver.is_over
     peer.driver.sleep(1000)
     assert peer.driver.timers == {}
 

@@ -217,6 +217,22 @@ def test_streams_take_turns_frame_by_frame() -> None:
     assert (len(peer.response(big).body), len(peer.response(small).body)) == (1_000_000, 100_000)
 
 
+def test_a_stream_that_is_reset_before_its_turn_has_none() -> None:
+    peer = Peer(settings={SettingCodes.INITIAL_WINDOW_SIZE: 2**20})
+    peer.h2.increment_flow_control_window(2**24)
+    big, small = peer.request("/big"), peer.request("/small")
+    peer.drains = False
+    peer.reply({"status": 200, "content": b"b" * 1_000_000}, request=0)
+    peer.reply({"status": 200, "content": b"s" * 100_000}, request=1)
+    peer.h2.reset_stream(small)
+    peer.talk()
+    peer.drains = True
+    peer.driver.do(peer.driver.core.drained, len(peer.response(big).body))
+    peer.talk()
+    assert len(peer.response(big).body) == 1_000_000
+    assert peer.response(small).body == b"" and not peer.driver.core._ready  # type: ignore[attr-defined]
+
+
 def test_a_slow_client_bounds_what_its_worker_sends_by_credit() -> None:
     peer = Peer()
     peer.reads = False

@@ -49,7 +49,7 @@ def test_a_pushed_request_travels_like_a_new_one_with_its_own_reply_channel() ->
     assert (peer.response(stream).body, peer.response(stream).ended) == (b"ok", True)
     assert [log["path"] for log in peer.driver.logs] == ["/style.css?v=1", "/page"]
     assert len(peer.driver.on("http.disconnect")) == 2
-    assert peer.driver.locals == set()
+    assert peer.driver.is_over
     again = peer.request()
     peer.reply(OK)
     assert peer.response(again).status == 200

@@ -37,7 +37,7 @@ def reset_of(stream_id: int) -> RstStreamFrame:
 def ended_with(client: Attacker) -> int:
     """The error code with which the connection was closed."""
     assert client.driver.closed
-    assert client.driver.locals == set()
+    assert client.driver.is_over
     return int(client.last(GoAwayFrame).error_code)
 
 

@@ -95,7 +95,7 @@ def test_the_life_of_a_socket() -> None:
     assert socket.codes == [1001]
     socket.peer.h2.end_stream(socket.stream)
     socket.peer.talk()
-    assert socket.peer.driver.locals == set()
+    assert socket.peer.driver.is_over
     assert socket.peer.driver.actions == [
         "websocket connecting", "websocket connected", "websocket disconnected",
     ]  # fmt: skip
