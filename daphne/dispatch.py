@@ -182,7 +182,9 @@ class Dispatch:
             self._queue.popleft()
         receivers = self._receivers
         for local in targets:
-            receiver = receivers.get(local[:NAME_LENGTH])
+            receiver = receivers.get(local)  # that of a WebSocket is the name, and these are many
+            if receiver is None:
+                receiver = receivers.get(local[:NAME_LENGTH])
             if receiver is not None:
                 receiver.deliver(local, message, shared)
             elif (send := farewell(self._channel + local, message)) is not None:

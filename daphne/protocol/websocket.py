@@ -302,13 +302,14 @@ class WebSocketCore(SocketConnection):
 
     def deliver(self, local: str, message: Mapping[str, Any], shared: dict[Any, Any]) -> None:
         """A Send/Close/Accept message of the application."""
-        if local != self._local or self._state is State.ENDED:
+        is_open = self._state is State.OPEN
+        if local != self._local or (not is_open and self._state is State.ENDED):
             self._missed(local, message)
             return
         reply = read_reply(message, shared)
         if reply is None:
             return
-        if self._state is State.OPEN:
+        if is_open:
             self._send(reply)
         elif self._state is State.CONNECTING and self._handshake is not None:
             if reply.verdict is Verdict.ACCEPT:
