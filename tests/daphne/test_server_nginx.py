@@ -95,7 +95,8 @@ class Nginx:
 
     def passed_on(self) -> Counter[str]:
         """Ids of the requests that nginx has passed on to the server."""
-        lines = [line.split(" ", 1) for line in self._log.read_text().splitlines()]
+        whole = self._log.read_text().rpartition("\n")[0]  # the last line may still be written
+        lines = [line.split(" ", 1) for line in whole.splitlines()]
         return Counter(request_id for request_id, status in lines if status != "-")
 
     def arrived(self) -> Counter[str]:
