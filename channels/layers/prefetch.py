@@ -20,7 +20,7 @@ Failed = Callable[[Any, Exception], None]
 class Prefetch(Protocol):
     """What one thread has taken, and what it has sent without an answer so far.
 
-    For this thread alone, but for ``give_back`` and ``len``.
+    For this thread alone, but for ``give_back``, ``flush`` and ``len``.
     """
 
     #: How many messages the next receive that is given this object may take: 1 or more.
@@ -30,11 +30,15 @@ class Prefetch(Protocol):
         """How many messages are in hand."""
 
     def send(self, channel: str, message: dict[str, Any], token: Any) -> None:
-        """Send ``message``. Raises nothing: a failure is told with ``token``, now or later.
+        """Send ``message``, now or, while messages are in hand, a millisecond later.
 
-        What this thread then sends to the layer in any way is done by the server after it. A
-        message that was refused is told of before another one is sent to the same channel.
+        Raises nothing: a failure is told with ``token``, now or later. What this thread then sends
+        to the layer in any way is done by the server after it. A message that was refused is told
+        of before another one is sent to the same channel.
         """
+
+    def flush(self) -> None:
+        """Send what still waits to be sent. For any thread."""
 
     def next(self) -> Received:
         """The next message in hand; twice None where there is none any more."""

@@ -61,6 +61,7 @@ class Hand:
             self.seen = -1
             return False
         if self.begun == self.seen:
+            self.prefetch.flush()
             self.prefetch.give_back()
         self.seen = self.begun
         return True

@@ -10,7 +10,7 @@ import pytest
 from channels import Channel
 from channels.asgi import ChannelLayerWrapper
 from channels.layers.inmemory import ChannelLayer
-from channels.layers.redis import RedisChannelLayer
+from channels.layers.redis import RedisChannelLayer, prefetch
 from channels.message import pending_message_store
 from channels.routing import route
 from channels.worker import Worker, WorkerGroup
@@ -130,6 +130,26 @@ def test_messages_behind_a_consumer_that_takes_long_go_to_others(
         wait_until(lambda: consumer.numbers == [-1, -2])
         send(layer, 4)
         wait_until(lambda: consumer.numbers == [-1, -2, 4])
+
+
+def test_what_consumers_have_sent_does_not_wait_for_one_that_takes_long(
+    layer: RedisChannelLayer, ten_at_once: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(prefetch, "_WAIT", 1000.0)
+    hanging = Consumer()
+
+    def consumer(message: Any) -> None:
+        Channel("wide", channel_layer=wrapper).send({"n": message["n"]})
+        hanging(message)
+
+    wrapper = make_layer([route("task", consumer)], layer)
+    with taking_at_once(worker_of(wrapper), hanging, 1, 2, -2, 3):
+        assert hanging.hangs.acquire(timeout=10)
+        answers = [layer.receive(["wide"], True, 10)[1]["n"] for _ in range(3)]
+        assert answers == [-1, 1, 2]
+        assert layer.receive(["task"], True, 10)[1] == {"n": 3}
+        hanging.go_on.release()
+        assert layer.receive(["wide"], True, 10)[1]["n"] == -2
 
 
 def test_threads_of_a_group_give_back_too(layer: RedisChannelLayer, ten_at_once: None) -> None:

@@ -4,6 +4,7 @@ The worker's connection carries both, in the order in which the worker makes the
 """
 
 import threading
+import time
 from collections import deque
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -20,6 +21,11 @@ if TYPE_CHECKING:
     from channels.layers.redis.joined import RedisJoined
 
 __all__ = ["RedisPrefetch"]
+
+
+#: Seconds for which a send may wait for others to leave with it, and the bytes that may.
+_WAIT = 0.001
+_MOST_WAITING = 65536
 
 
 class _Unanswered(NamedTuple):
@@ -40,6 +46,11 @@ class RedisPrefetch:
         self._entries: deque[tuple[str, bytes]] = deque()
         self._unanswered: deque[_Unanswered] = deque()
         self._commands: Commands | None = None
+        #: What was not written yet, and since when there is something.
+        self._out = bytearray()
+        self._since = 0.0
+        #: Held by who writes, or takes ``_commands`` away.
+        self._lock = threading.Lock()
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -57,6 +68,8 @@ class RedisPrefetch:
                 queue, entry = self._entries.popleft()
             except IndexError:  # the last one may just have been given back
                 return None
+            if self._out and not self._entries:
+                self.flush()  # nobody looks after those who have nothing in hand
             stored = self._layer._accepted(self._shard, queue, entry)
             if stored is not None:
                 return stored
@@ -91,9 +104,11 @@ class RedisPrefetch:
             entry = queue, targets, layer._encode(message, queue)
             if any(other.entry[:2] == entry[:2] for other in self._unanswered):
                 self.settle()
-            if self._write(entry):
+            if self._put(entry):
                 self._unanswered.append(_Unanswered(entry, token))
                 self._shard.under_way[threading.get_ident()] = self.settle
+                if len(self._out) > _MOST_WAITING or time.monotonic() - self._since > _WAIT:
+                    self.flush()
                 return
             failure = layer._push_failure(entry)
         except Exception as error:
@@ -101,8 +116,8 @@ class RedisPrefetch:
         if failure is not None:
             self._failed(token, failure)
 
-    def _write(self, entry: Stored) -> bool:
-        """Write the push of ``entry``; False where that is not possible without waiting."""
+    def _put(self, entry: Stored) -> bool:
+        """Have the push of ``entry`` wait to be written; False where it cannot leave this way."""
         queue, targets, body = entry
         if self._commands is None:
             self._commands = self._layer._commands_ready_for(self._shard, queue)
@@ -111,17 +126,28 @@ class RedisPrefetch:
         if self._commands is None:
             return False
         frame = self._layer._push_frame(queue, self._shard, pushed_tail(targets, body))
-        try:
-            self._commands.push(self._shard, frame)
-        except BaseException:
-            self.settle()
-            raise
+        with self._lock:
+            if not self._out:
+                self._since = time.monotonic()
+            self._out += frame
         return True
+
+    def flush(self) -> None:
+        """See ``Prefetch.flush``."""
+        with self._lock:
+            out, self._out = self._out, bytearray()
+            if out and self._commands is not None:
+                try:
+                    self._commands.push(self._shard, bytes(out))
+                except LayerUnavailable:
+                    pass  # told where the answers are read
 
     def settle(self) -> None:
         """Read the answers that are due, and tell of failures."""
         self._shard.under_way.pop(threading.get_ident(), None)
-        commands, self._commands = self._commands, None
+        self.flush()
+        with self._lock:
+            commands, self._commands = self._commands, None
         if commands is None:
             return
         unanswered, self._unanswered = self._unanswered, deque()

@@ -7,7 +7,7 @@ import pytest
 
 from channels.exceptions import LayerUnavailable
 from channels.layers.conformance.kit import Background
-from channels.layers.redis import RedisChannelLayer
+from channels.layers.redis import RedisChannelLayer, prefetch
 from channels.layers.redis.prefetch import RedisPrefetch
 from tests.servers.redis import RedisServer
 from tests.waiting import wait_until
@@ -42,9 +42,9 @@ class Worker:
         self.layer = layer
         self.channels = channels or ("task",)
         self.failures: list[tuple[Any, Exception]] = []
-        prefetch = layer.prefetch(self.channels, self._failed)
-        assert prefetch is not None
-        self.prefetch: RedisPrefetch = prefetch
+        made = layer.prefetch(self.channels, self._failed)
+        assert made is not None
+        self.prefetch: RedisPrefetch = made
         self.prefetch.limit = limit
 
     def _failed(self, token: Any, error: Exception) -> None:
@@ -167,18 +167,63 @@ def test_an_interrupted_receive_leaves_nothing_behind(
     assert rest_of(layer) == [1]
 
 
-def test_sends_arrive_before_their_answers_are_read(
-    server: RedisServer, layer: RedisChannelLayer, worker: Worker
+@pytest.fixture
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No send leaves because it has waited for long."""
+    monkeypatch.setattr(prefetch, "_WAIT", 1000.0)
+
+
+def test_a_send_that_has_waited_leaves_without_its_answer_being_read(
+    server: RedisServer, layer: RedisChannelLayer, worker: Worker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(prefetch, "_WAIT", 0.0)
     for number in range(3):
         worker.prefetch.send(f"end-{number}", {"n": number}, number)
     other = RedisChannelLayer(hosts=[server.url])
-    assert [other.receive([f"end-{n}"], True, 10)[1] for n in range(3)] == [
-        {"n": n} for n in range(3)
-    ]
+    for number in range(3):
+        assert other.receive([f"end-{number}"], True, 10)[1] == {"n": number}
     other.close()
     worker.prefetch.close()
     assert worker.failures == []
+
+
+def test_sends_leave_together(
+    server: RedisServer, layer: RedisChannelLayer, worker: Worker, patient: None
+) -> None:
+    other = RedisChannelLayer(hosts=[server.url])
+    worker.prefetch.send("one", {"n": 1}, 1)
+    worker.prefetch.send("two", {"n": 2}, 2)
+    assert other.receive(["one", "two"]) == NOTHING
+    with server.client() as client:
+        before = client.info("stats")["total_reads_processed"]
+        worker.prefetch.settle()
+        assert client.info("stats")["total_reads_processed"] == before + 2  # this question's too
+    assert [other.receive([name])[1] for name in ("one", "two")] == [{"n": 1}, {"n": 2}]
+    other.close()
+
+
+def test_many_bytes_leave_at_once(
+    server: RedisServer, layer: RedisChannelLayer, worker: Worker, patient: None
+) -> None:
+    other = RedisChannelLayer(hosts=[server.url])
+    worker.prefetch.send("one", {"n": bytes(100_000)}, 1)
+    assert other.receive(["one"], True, 10)[1] == {"n": bytes(100_000)}
+    other.close()
+
+
+def test_sends_leave_before_the_last_message_in_hand_is_handled(
+    server: RedisServer, layer: RedisChannelLayer, worker: Worker, patient: None
+) -> None:
+    """Which may take long, and nobody looks after who has nothing in hand."""
+    other = RedisChannelLayer(hosts=[server.url])
+    send(layer, 1, 2, 3)
+    worker.receive()
+    worker.prefetch.send("one", {"n": 1}, 1)
+    assert worker.prefetch.next() == ("task", {"n": 2})
+    assert other.receive(["one"]) == NOTHING
+    assert worker.prefetch.next() == ("task", {"n": 3})
+    assert other.receive(["one"], True, 10) == ("one", {"n": 1})
+    other.close()
 
 
 def test_a_thread_sends_nothing_before_what_is_under_way(
