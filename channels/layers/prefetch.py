@@ -25,6 +25,8 @@ class Prefetch(Protocol):
 
     #: How many messages the next receive that is given this object may take: 1 or more.
     limit: int
+    #: When those in hand were taken, as a ``time.monotonic()``.
+    taken_at: float
 
     def __len__(self) -> int:
         """How many messages are in hand."""
@@ -33,8 +35,8 @@ class Prefetch(Protocol):
         """Send ``message``, now or, while messages are in hand, a millisecond later.
 
         Raises nothing: a failure is told with ``token``, now or later. What this thread then sends
-        to the layer in any way is done by the server after it. A message that was refused is told
-        of before another one is sent to the same channel.
+        to the layer, by a call that blocks, is done by the server after it, and after what it does
+        when it is told of a refusal.
         """
 
     def flush(self) -> None:
@@ -44,7 +46,10 @@ class Prefetch(Protocol):
         """The next message in hand; twice None where there is none any more."""
 
     def give_back(self) -> None:
-        """Put the messages in hand back to the front of their channels. For any thread."""
+        """Put the messages in hand back to the front of their channels. For any thread.
+
+        They stay in hand where the layer is away.
+        """
 
     def close(self) -> None:
-        """Wait for the answers to all that was sent, and give back what is in hand."""
+        """Give back what is in hand, and wait for the answers to all that was sent."""

@@ -21,6 +21,10 @@ __all__ = ["IDLE_WATCH", "Job", "JobTable", "Running", "Slot", "Watch"]
 #: has seen, how many more are in hand, and the length of the text.
 _HEAD = struct.Struct("=dQHH")
 
+#: The number of those that are in hand, and where it stands.
+_FURTHER = struct.Struct("=H")
+_FURTHER_AT = struct.calcsize("=dQ")
+
 #: Bytes of a slot; a cache line or more apart, and long enough for the names.
 _SLOT = 512
 
@@ -47,6 +51,9 @@ class Job:
 
         ``further`` are in hand behind it.
         """
+
+    def alone(self) -> None:
+        """Note that nothing is in hand behind it any more. For any thread."""
 
     def end(self) -> None:
         """Note that it is done with."""
@@ -82,6 +89,10 @@ class Slot(Job):
         self._memory[start : start + len(text)] = text
         head = time.monotonic(), self._seen, further, len(text)
         _HEAD.pack_into(self._memory, self._offset, *head)
+
+    def alone(self) -> None:
+        """See ``Job.alone``."""
+        _FURTHER.pack_into(self._memory, self._offset + _FURTHER_AT, 0)
 
     def end(self) -> None:
         """Note that no message is handled any more."""

@@ -127,5 +127,8 @@ class _Counted(Job):
         self._job.begin(channel, content, further)
         self._count()
 
+    def alone(self) -> None:
+        self._job.alone()
+
     def end(self) -> None:
         self._job.end()

@@ -1,20 +1,25 @@
 """How many messages a worker takes at once, and what becomes of them where a consumer takes long.
 
 Nobody shall wait for a message that is in hand: a worker takes as many as it will have handled in
-two milliseconds, judging by the latest ones, and those behind a consumer that takes longer after
-all go back to their channels, where other workers find them.
+two milliseconds, judging by the latest ones, and what was not taken up in ten goes back to its
+channel, where other workers find it.
 """
 
 import logging
+import os
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from channels.layers.prefetch import Prefetch
 
-__all__ = ["Hand", "Pace", "returner"]
+__all__ = ["MOST", "Pace", "returner"]
 
 logger = logging.getLogger("django.channels")
+
+#: The most that may be asked for.
+MOST = 100
 
 #: Seconds in which what was taken at once should be handled.
 _SPAN = 0.002
@@ -22,7 +27,8 @@ _SPAN = 0.002
 #: What the latest message counts in the mean of the times that they take.
 _WEIGHT = 1 / 8
 
-#: Seconds between two looks at what is in hand. A message waits for two of them at most.
+#: Seconds between two looks at what is in hand, and for which it may be; so a message waits for
+#: twice that at most.
 _INTERVAL = 0.01
 
 
@@ -45,65 +51,58 @@ class Pace:
         return max(1, min(self._most, int(_SPAN / max(self._mean, 1e-6))))
 
 
-class Hand:
-    """The messages in hand of one thread, and how often it has taken one of them up."""
-
-    def __init__(self, prefetch: Prefetch) -> None:
-        self.prefetch = prefetch
-        #: The number of messages that it has begun.
-        self.begun = 0
-        #: ``begun`` at the latest look.
-        self.seen = -1
-
-    def look(self) -> bool:
-        """Give back what has waited since the latest look; whether anything is in hand."""
-        if not len(self.prefetch):
-            self.seen = -1
-            return False
-        if self.begun == self.seen:
-            self.prefetch.flush()
-            self.prefetch.give_back()
-        self.seen = self.begun
-        return True
-
-
 class _Returner:
     """The thread of a process that gives back what waits behind a consumer."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._hands: list[Hand] = []
+        self._hands: dict[Prefetch, Callable[[], object]] = {}
         self._thread: threading.Thread | None = None
         #: Set where something may be in hand.
         self.busy = threading.Event()
 
     @contextmanager
-    def watching(self, prefetch: Prefetch) -> Iterator[Hand]:
-        """A context in which what is in hand of the calling thread is watched."""
-        hand = Hand(prefetch)
+    def watching(self, prefetch: Prefetch, returned: Callable[[], object]) -> Iterator[None]:
+        """A context in which what is in hand is watched; ``returned`` is called when that went
+        back.
+        """
         with self._lock:
-            self._hands.append(hand)
+            self._hands[prefetch] = returned
             if self._thread is None or not self._thread.is_alive():
                 self._thread = threading.Thread(target=self._run, name="returner", daemon=True)
                 self._thread.start()
         try:
-            yield hand
+            yield
         finally:
             with self._lock:
-                self._hands.remove(hand)
+                del self._hands[prefetch]
 
     def _run(self) -> None:
         pause = threading.Event()
         while True:
             self.busy.wait()
             self.busy.clear()
-            try:
-                if any([hand.look() for hand in list(self._hands)]):
-                    self.busy.set()
-                    pause.wait(_INTERVAL)
-            except Exception:
-                logger.exception("Messages in hand could not be given back:")
+            if any([_look(*hand) for hand in list(self._hands.items())]):
+                self.busy.set()
+                pause.wait(_INTERVAL)
+
+
+def _look(prefetch: Prefetch, returned: Callable[[], object]) -> bool:
+    """Give back what has waited for long; whether anything was in hand."""
+    if not len(prefetch):
+        return False
+    if time.monotonic() - prefetch.taken_at >= _INTERVAL:
+        try:
+            prefetch.flush()
+            prefetch.give_back()
+            if not len(prefetch):
+                returned()
+        except Exception:
+            logger.exception("Messages in hand could not be given back:")
+    return True
 
 
 #: That of this process.
 returner = _Returner()
+# threads do not survive a fork, nor does what they watch belong to the child
+os.register_at_fork(after_in_child=returner.__init__)  # type: ignore[misc]

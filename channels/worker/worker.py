@@ -15,6 +15,7 @@ from django.core.exceptions import ImproperlyConfigured
 
 from channels.asgi import ChannelLayerWrapper
 from channels.channel import Channel
+from channels.layers.prefetch import Prefetch
 from channels.pending import Held, pending_message_store
 from channels.sessions.watching import watcher
 from channels.signals import worker_ready
@@ -22,7 +23,7 @@ from channels.signals import worker_ready
 from .dispatch import Callback, Dispatcher, Follower
 from .jobs import IDLE_WATCH, Job, Watch
 from .loop import Loop
-from .prefetch import Hand, Pace, returner
+from .prefetch import MOST, Pace, returner
 
 __all__ = ["Worker"]
 
@@ -55,11 +56,12 @@ class Worker(Loop):
         prefetch: int = 1,
     ) -> None:
         super().__init__(channel_layer, signal_handlers)
-        if prefetch < 1:
-            raise ValueError(f"prefetch must be 1 or more, not {prefetch!r}")
+        if not 1 <= prefetch <= MOST:
+            raise ValueError(f"prefetch must be from 1 to {MOST}, not {prefetch!r}")
         self.prefetch = prefetch
         self._pace = Pace(prefetch)
-        self._hand: Hand | None = None
+        self._prefetch: Prefetch | None = None
+        self._given_up: float | None = None
         self.callback = callback
         self.message_retries = message_retries
         self.only_channels = check_patterns("only_channels", only_channels)
@@ -105,7 +107,7 @@ class Worker(Loop):
                 with (
                     pending_message_store.holding(self.channel_layer),
                     self.watch.job() as job,
-                    self._prefetching(channels),
+                    self._prefetching(channels, job),
                 ):
                     self._work(channels, job)
             finally:
@@ -122,7 +124,7 @@ class Worker(Loop):
             frozenset(channels).__contains__,
         )
         refresh = self._refresh_interval()
-        hand, pace = self._hand, self._pace
+        prefetch, pace = self._prefetch, self._pace
         try:
             while not self.termed:
                 follower = self._follower(dispatcher)
@@ -130,11 +132,7 @@ class Worker(Loop):
                 if channel is not None:
                     self.in_job = True
                     begun = time.monotonic()
-                    if hand is None:
-                        job.begin(channel, content)
-                    else:
-                        hand.begun += 1
-                        job.begin(channel, content, len(hand.prefetch))
+                    job.begin(channel, content, 0 if prefetch is None else len(prefetch))
                     dispatcher.dispatch(channel, content, carried)
                     pace.took(time.monotonic() - begun)
                     job.end()
@@ -145,21 +143,34 @@ class Worker(Loop):
             self._put_back(dispatcher)
 
     @contextmanager
-    def _prefetching(self, channels: list[str]) -> Iterator[None]:
+    def _prefetching(self, channels: list[str], job: Job) -> Iterator[None]:
         """A context in which the layer may take, and send, ahead of the worker's turn."""
         make = getattr(self.channel_layer, "prefetch", None)
         prefetch = None
         if make is not None and self.prefetch > 1:
-            prefetch = make(channels, self._send_held)
+            prefetch = make(channels, self._send_failed)
         if prefetch is None:
             yield
             return
-        with returner.watching(prefetch) as self._hand:
+        with returner.watching(prefetch, job.alone):
+            self._prefetch = prefetch
             try:
                 yield
             finally:
-                self._hand = None
+                self._prefetch = None
                 prefetch.close()
+
+    def _send_failed(self, held: Held, failure: Exception) -> None:
+        """Send again what was sent ahead of its answer.
+
+        When the worker stops, all of them together have the time of one.
+        """
+        if self.termed:
+            now = time.monotonic()
+            if self._given_up is None:
+                self._given_up = now + pending_message_store.retry_time
+            held = held._replace(patience=max(0.0, self._given_up - now))
+        self._send_held(held, failure)
 
     def _follower(self, dispatcher: Dispatcher) -> Follower | None:
         """The message that the last consumer has released; what that has sent leaves before it."""
@@ -180,9 +191,9 @@ class Worker(Loop):
         self, channels: list[str], timeout: float | None, interruption: object
     ) -> tuple[str | None, Any]:
         held = pending_message_store.take_held()
-        if self._hand is None:
+        prefetch = self._prefetch
+        if prefetch is None:
             return self._exchange(held, channels, timeout, interruption=interruption)
-        prefetch = self._hand.prefetch
         if len(prefetch):
             if held is not None:
                 prefetch.send(held.sender.name, held.message, held)
@@ -191,12 +202,17 @@ class Worker(Loop):
             if channel is not None:
                 return channel, content
         prefetch.limit = self._pace.limit
-        received = self._exchange(
-            held, channels, timeout, interruption=interruption, prefetch=prefetch
-        )
-        if len(prefetch) and not returner.busy.is_set():
+        try:
+            return self._exchange(
+                held, channels, timeout, interruption=interruption, prefetch=prefetch
+            )
+        finally:
+            self._have_watched()
+
+    def _have_watched(self) -> None:
+        """Have what is in hand looked after."""
+        if self._prefetch and not returner.busy.is_set():
             returner.busy.set()
-        return received
 
     def _exchange(
         self, held: Held | None, channels: list[str], timeout: float | None, **options: Any
@@ -211,6 +227,7 @@ class Worker(Loop):
             held.sender.name, held.message, channels, timeout, **options
         )
         if failure is not None:
+            self._have_watched()
             self._send_held(held, failure)
         return channel, content
 

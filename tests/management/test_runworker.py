@@ -79,7 +79,7 @@ def test_no_threads_are_refused(shared):
 
 
 def test_a_prefetch_of_nothing_is_refused(shared):
-    with pytest.raises(CommandError, match="--prefetch must be 1 or more, not 0"):
+    with pytest.raises(CommandError, match="--prefetch must be from 1 to 100, not 0"):
         call_command("runworker", prefetch=0)
 
 

@@ -29,6 +29,8 @@ def test_the_other_side_sees_what_runs_and_since_when(tables):
         first.begin("http.request", {"reply_channel": "daphne.response.a!b"})
         second.begin("tasks", {}, 4)
         one, other = keeper.running()
+        second.alone()
+        assert [job.further for job in keeper.running()] == [0, 0]
         second.end()
         assert keeper.running() == [one]
         first.begin("x", {})

@@ -12,6 +12,7 @@ from channels.asgi import ChannelLayerWrapper
 from channels.layers.inmemory import ChannelLayer
 from channels.layers.redis import RedisChannelLayer, prefetch
 from channels.message import pending_message_store
+from channels.pending import Held
 from channels.routing import route
 from channels.worker import Worker, WorkerGroup
 from channels.worker.jobs import Job, Watch
@@ -187,18 +188,24 @@ def test_the_watch_hears_how_many_are_in_hand(layer: RedisChannelLayer, ten_at_o
         def begin(self, channel: str, content: Any, further: int = 0) -> None:
             noted.append((content["n"], further))
 
+        def alone(self) -> None:
+            alone.set()
+
     class Noted(Watch):
         @contextmanager
         def job(self) -> Iterator[Job]:
             yield Noting()
 
+    alone = threading.Event()
     noted: list[tuple[int, int]] = []
     consumer = Consumer()
     worker = worker_of(make_layer([route("task", consumer)], layer))
     worker.watch = Noted()
-    with taking_at_once(worker, consumer, 0, 1, 2):
-        wait_until(lambda: len(noted) == 4)
-    assert noted == [(-1, 0), (0, 2), (1, 1), (2, 0)]
+    with taking_at_once(worker, consumer, 0, 1, 2, -2, 3):
+        wait_until(alone.is_set)
+        consumer.go_on.release()
+        wait_until(lambda: len(noted) == 6)
+    assert noted == [(-1, 0), (0, 4), (1, 3), (2, 2), (-2, 1), (3, 0)]
 
 
 def test_what_consumers_send_arrives_in_order(layer: RedisChannelLayer, ten_at_once: None) -> None:
@@ -248,6 +255,22 @@ def test_a_channel_that_stays_full_is_logged_and_the_worker_goes_on(
     assert done == [1, 2, 3]
 
 
+def test_a_worker_that_stops_tries_refused_sends_again_for_as_long_as_one(
+    layer: RedisChannelLayer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    worker = worker_of(make_layer([], layer))
+    patience: list[float | None] = []
+    monkeypatch.setattr(worker, "_send_held", lambda held, _: patience.append(held.patience))
+    held = Held(Channel("narrow", channel_layer=worker.channel_layer), {})
+    worker._send_failed(held, layer.ChannelFull())
+    worker.termed = True
+    monkeypatch.setattr(pending_message_store, "retry_time", 0.05)
+    worker._send_failed(held, layer.ChannelFull())
+    wait_until(lambda: worker._send_failed(held, layer.ChannelFull()) or patience[-1] == 0)
+    assert patience[0] is None
+    assert patience[1:] == sorted(patience[1:], reverse=True)
+
+
 def test_by_default_it_takes_one_at_a_time(layer: RedisChannelLayer, ten_at_once: None) -> None:
     consumer = Consumer()
     wrapper = make_layer([route("task", consumer)], layer)
@@ -259,5 +282,5 @@ def test_by_default_it_takes_one_at_a_time(layer: RedisChannelLayer, ten_at_once
 
 
 def test_less_than_one_is_refused() -> None:
-    with pytest.raises(ValueError, match="prefetch must be 1 or more, not 0"):
+    with pytest.raises(ValueError, match="prefetch must be from 1 to 100, not 0"):
         Worker(make_layer([], ChannelLayer()), prefetch=0)

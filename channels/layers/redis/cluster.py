@@ -13,6 +13,7 @@ from redis.crc import REDIS_CLUSTER_HASH_SLOTS, key_slot
 
 from channels._speedups import resp
 from channels.exceptions import LayerUnavailable
+from channels.layers.prefetch import Failed
 from channels.layers.redis.connection import Connection, Endpoint, NotDone, Reply, error_code
 from channels.layers.redis.hosts import Address, parse_hosts
 from channels.layers.redis.layer import RedisChannelLayer
@@ -263,6 +264,9 @@ class RedisClusterChannelLayer(RedisChannelLayer):
             raise ValueError(f"buckets must be a number from 1 to 1000, not {buckets!r}")
         self.buckets = buckets
         super().__init__(*args, **kwargs)
+
+    def prefetch(self, channels: Collection[str], failed: Failed) -> None:
+        """None: commands that are under way may be sent elsewhere, out of their order."""
 
     def _make_topology(
         self, hosts: Collection[Any] | None, connection_kwargs: Mapping[str, Any] | None

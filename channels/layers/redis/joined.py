@@ -40,10 +40,13 @@ class RedisJoined(RedisWaits):
         prefetch: Any = None,
     ) -> Exchanged:
         """See ``BaseChannelLayer.send_and_receive``."""
-        if prefetch is not None:
-            prefetch.settle()
         listening = self._listening(channels)
         assert isinstance(listening, RedisListening)
+        if prefetch is not None:
+            prefetch.prepare()
+        for part in listening.parts:
+            if part.shard.under_way:
+                part.shard.settle()
         token = interruption or self.interruption
         if self.drop_rate or len(listening.parts) != 1 or token is not self.interruption:
             return super().send_and_receive(channel, message, channels, timeout, interruption=token)
@@ -71,7 +74,7 @@ class RedisJoined(RedisWaits):
         """See ``BaseChannelLayer.receive``."""
         if prefetch is None:
             return super().receive(channels, block, timeout, interruption=interruption)
-        prefetch.settle()
+        prefetch.prepare()
         listening = self._listening(channels)
         token = interruption or self.interruption
         deadline = None if timeout is None else time.monotonic() + timeout

@@ -3,6 +3,7 @@
 The worker's connection carries both, in the order in which the worker makes them.
 """
 
+import os
 import threading
 import time
 from collections import deque
@@ -13,7 +14,7 @@ from channels.exceptions import LayerUnavailable
 from channels.layers.entries import Received, Stored
 from channels.layers.prefetch import Failed
 from channels.layers.redis.commands import Commands
-from channels.layers.redis.connection import Reply
+from channels.layers.redis.connection import NotDone, Reply
 from channels.layers.redis.queues import pushed_tail
 from channels.layers.redis.shards import Shard
 
@@ -40,7 +41,9 @@ class RedisPrefetch:
 
     def __init__(self, layer: "RedisJoined", shard: Shard, failed: Failed) -> None:
         self.limit = 1
+        self.taken_at = 0.0
         self._layer = layer
+        self._process = os.getpid()
         self._shard = shard
         self._failed = failed
         self._entries: deque[tuple[str, bytes]] = deque()
@@ -51,6 +54,9 @@ class RedisPrefetch:
         self._since = 0.0
         #: Held by who writes, or takes ``_commands`` away.
         self._lock = threading.Lock()
+        #: Held by who gives back, and for a moment by the owner before it takes from the server:
+        #: what it takes then comes after what was given back.
+        self._giving = threading.Lock()
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -59,6 +65,7 @@ class RedisPrefetch:
 
     def keep(self, queue: str, entries: Sequence[bytes]) -> None:
         """Take entries of a queue in hand, behind those that are there."""
+        self.taken_at = time.monotonic()
         self._entries.extend((queue, entry) for entry in entries)
 
     def stored(self) -> Stored | None:
@@ -83,16 +90,36 @@ class RedisPrefetch:
         return None, None
 
     def give_back(self) -> None:
-        """See ``Prefetch.give_back``."""
+        """See ``Prefetch.give_back``.
+
+        Where it is not known whether the server has them back, they are counted as dropped.
+        """
+        with self._giving:
+            for queue, entries in self._all_in_hand():
+                try:
+                    self._shard.call(self._layer._return_frame(self._shard, queue, entries))
+                except NotDone:
+                    self._entries.extend((queue, entry) for entry in entries)
+                except LayerUnavailable as error:
+                    self._layer._drops.add(queue, len(entries), f"not put back: {error}")
+
+    def _all_in_hand(self) -> list[tuple[str, list[bytes]]]:
+        """Take all that is in hand, by queue."""
+        if self._process != os.getpid():
+            self._entries.clear()  # they are the parent's
         found: dict[str, deque[bytes]] = {}
         while True:
             try:
                 queue, entry = self._entries.pop()
             except IndexError:  # the owner may take from the other end meanwhile
-                break
+                return [(queue, list(entries)) for queue, entries in found.items()]
             found.setdefault(queue, deque()).appendleft(entry)
-        for queue, entries in found.items():
-            self._layer._give_back(self._shard, queue, entries)
+
+    def prepare(self) -> None:
+        """To be called by the owner before it takes from the server."""
+        self.settle()
+        with self._giving:
+            pass
 
     # Sends without an answer so far
 
@@ -145,6 +172,10 @@ class RedisPrefetch:
     def settle(self) -> None:
         """Read the answers that are due, and tell of failures."""
         self._shard.under_way.pop(threading.get_ident(), None)
+        if self._process != os.getpid():
+            self._commands, self._out = None, bytearray()  # the connection is the parent's
+            self._unanswered.clear()
+            return
         self.flush()
         with self._lock:
             commands, self._commands = self._commands, None
@@ -159,15 +190,23 @@ class RedisPrefetch:
         for (entry, token), reply in zip(unanswered, replies, strict=True):
             if reply == 1:
                 continue
-            failure = (
-                reply
-                if isinstance(reply, LayerUnavailable)
-                else self._layer._refused_push(self._shard, entry, reply)
-            )
+            failure: Exception | None
+            try:
+                if isinstance(reply, LayerUnavailable):
+                    failure = reply
+                else:
+                    failure = self._layer._refused_push(self._shard, entry, reply)
+            except LayerUnavailable as error:
+                failure = error
             if failure is not None:
                 self._failed(token, failure)
 
     def close(self) -> None:
         """See ``Prefetch.close``."""
-        self.settle()
-        self.give_back()
+        self._shard.under_way.pop(threading.get_ident(), None)  # others need not wait for answers
+        try:
+            self.give_back()
+            for queue, entries in self._all_in_hand():
+                self._layer._drops.add(queue, len(entries), "they could not be put back")
+        finally:
+            self.settle()

@@ -31,6 +31,7 @@ from channels.worker import Worker, WorkerGroup
 from channels.worker.keeper import Keeper, memory_of
 from channels.worker.kept import Kept
 from channels.worker.limits import Limits, seconds, size
+from channels.worker.prefetch import MOST
 
 __all__ = ["Command"]
 
@@ -141,8 +142,8 @@ class Command(BaseCommand):
     def make_worker(self, layer: ChannelLayerWrapper, options: dict[str, Any]) -> Worker:
         """The worker that the options ask for, not yet running."""
         threads = threads_of(options)
-        if options["prefetch"] < 1:
-            raise CommandError(f"--prefetch must be 1 or more, not {options['prefetch']}.")
+        if not 1 <= options["prefetch"] <= MOST:
+            raise CommandError(f"--prefetch must be from 1 to {MOST}, not {options['prefetch']}.")
         arguments: dict[str, Any] = {
             "channel_layer": layer,
             "callback": self.log_message if options["verbosity"] > 1 else None,

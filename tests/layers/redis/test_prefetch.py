@@ -1,5 +1,7 @@
 """What a worker has in hand, and what it has sent without an answer so far."""
 
+import os
+import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -7,7 +9,7 @@ import pytest
 
 from channels.exceptions import LayerUnavailable
 from channels.layers.conformance.kit import Background
-from channels.layers.redis import RedisChannelLayer, prefetch
+from channels.layers.redis import RedisChannelLayer, RedisClusterChannelLayer, prefetch
 from channels.layers.redis.prefetch import RedisPrefetch
 from tests.servers.redis import RedisServer
 from tests.waiting import wait_until
@@ -358,3 +360,94 @@ def test_sealed_messages_are_opened(server: RedisServer) -> None:
     worker.prefetch.close()
     assert rest_of(layer, "end") == [3]
     layer.close()
+
+
+def test_what_the_server_does_not_take_back_stays_in_hand(
+    server: RedisServer, layer: RedisChannelLayer, worker: Worker
+) -> None:
+    send(layer, 1, 2, 3)
+    worker.receive()
+    server.ask("CONFIG", "SET", "maxmemory", "1")
+    try:
+        worker.prefetch.give_back()
+    finally:
+        server.ask("CONFIG", "SET", "maxmemory", "0")
+    assert len(worker.prefetch) == 2
+    assert layer.drops == 0
+    worker.prefetch.give_back()
+    assert rest_of(layer) == [2, 3]
+
+
+def test_nothing_is_taken_before_what_goes_back_is_there(
+    layer: RedisChannelLayer, worker: Worker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, go_on = threading.Event(), threading.Event()
+    call = layer.topology.shards[0].call
+
+    def slow(frame: bytes) -> Any:
+        begun.set()
+        assert go_on.wait(30)
+        return call(frame)
+
+    send(layer, 1, 2, 3, 4)
+    worker.prefetch.limit = 3
+    worker.receive()
+    with monkeypatch.context() as context:
+        context.setattr(layer.topology.shards[0], "call", slow)
+        giving = Background(worker.prefetch.give_back)
+        assert begun.wait(10)
+        receiving = Background(worker.receive)
+        go_on.set()
+        giving.result(30)
+    assert receiving.result(30) == ("task", {"n": 2})
+    assert [worker.prefetch.next()[1] for _ in range(2)] == [{"n": 3}, {"n": 4}]
+
+
+def test_what_is_in_hand_goes_back_although_the_end_is_interrupted(
+    layer: RedisChannelLayer,
+) -> None:
+    def interrupted(token: Any, error: Exception) -> None:
+        raise KeyboardInterrupt
+
+    made = layer.prefetch(["task"], interrupted)
+    assert made is not None
+    send(layer, 0, channel="narrow")
+    send(layer, 1, 2, 3)
+    made.limit = 10
+    layer.receive(["task"], True, 10, prefetch=made)
+    made.send("narrow", {}, None)
+    with pytest.raises(KeyboardInterrupt):
+        made.close()
+    assert rest_of(layer) == [2, 3]
+
+
+def test_the_child_of_a_fork_leaves_it_to_its_parent(
+    layer: RedisChannelLayer, worker: Worker
+) -> None:
+    send(layer, 1, 2, 3)
+    worker.receive()
+    worker.prefetch.send("end", {"n": 4}, 1)
+    child = os.fork()
+    if not child:
+        try:
+            worker.prefetch.close()
+        finally:
+            os._exit(len(worker.prefetch))
+    assert os.waitpid(child, 0)[1] == 0
+    worker.prefetch.close()
+    assert worker.failures == []
+    assert rest_of(layer) == [2, 3]
+    assert rest_of(layer, "end") == [4]
+
+
+def test_a_send_that_is_joined_with_another_receive_comes_later_too(
+    layer: RedisChannelLayer, worker: Worker
+) -> None:
+    worker.prefetch.send("end", {"n": 1}, None)
+    assert layer.send_and_receive("end", {"n": 2}, ["end"], 10) == (None, "end", {"n": 1})
+    assert rest_of(layer, "end") == [2]
+
+
+def test_a_cluster_has_none(server: RedisServer) -> None:
+    layer = RedisClusterChannelLayer(hosts=[server.url])
+    assert layer.prefetch(["task"], lambda token, error: None) is None
