@@ -65,15 +65,13 @@ def test_workers_told_to_stop_while_messages_flow_lose_none(site):
 
 @takes_several
 def test_workers_that_take_several_at_once_lose_none_either(site):
-    site.have_workers(0)
-    site.have_workers(3, "--prefetch=16")
+    have_prefetching_workers(site, 3)
     stop_workers_while_messages_flow(site)
 
 
 @takes_several
 def test_nothing_waits_behind_a_consumer_that_takes_long(site):
-    site.have_workers(0)
-    site.have_workers(2, "--prefetch=16")
+    have_prefetching_workers(site, 2)
     send_numbers(site, 200)
     site.layer.send("hold", {})
     wait_until(lambda: site.lines("holding"))
@@ -84,6 +82,13 @@ def test_nothing_waits_behind_a_consumer_that_takes_long(site):
     wait_until(lambda: len(site.lines("recorded")) == 400)
     assert site.recorded() == dict.fromkeys(range(400), 1)
     site.open_gate()
+
+
+def have_prefetching_workers(site: Site, number: int) -> None:
+    """In place of the worker that is there."""
+    for worker in site.workers:
+        kill(worker)  # it may have just begun, and not heed signals yet
+    site.have_workers(number, "--prefetch=16")
 
 
 def stop_workers_while_messages_flow(site: Site) -> None:
@@ -112,8 +117,7 @@ def test_frames_of_a_socket_are_consumed_in_order(site, workers, frames):
 
 @takes_several
 def test_frames_of_a_socket_are_consumed_in_order_where_several_are_taken(site):
-    site.have_workers(0)
-    site.have_workers(2, "--prefetch=16")
+    have_prefetching_workers(site, 2)
     see_frames_in_order(site, 300)
 
 
