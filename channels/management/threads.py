@@ -71,7 +71,7 @@ class _Farewell(Worker):
             connections.close_all()
 
     def _receive_one(
-        self, channels: list[str], timeout: float | None, interruption: object
+        self, channels: list[str], timeout: float | None, **options: Any
     ) -> tuple[str | None, Any]:
         self._send_held()
         received: tuple[str | None, Any] = self.channel_layer.receive(channels)

@@ -116,13 +116,13 @@ class Loop:
         interruption = self.channel_layer.interruption
         if self.termed:
             return None, None
-        return self._receive_one(channels, timeout, interruption)
+        return self._receive_one(channels, timeout, interruption=interruption)
 
     def _receive_one(
-        self, channels: list[str], timeout: float | None, interruption: object
+        self, channels: list[str], timeout: float | None, **options: Any
     ) -> tuple[str | None, Any]:
         received: tuple[str | None, Any] = self.channel_layer.receive(
-            channels, block=True, timeout=timeout, interruption=interruption
+            channels, block=True, timeout=timeout, **options
         )
         return received
 

@@ -188,12 +188,12 @@ class Worker(Loop):
             self._send_held(Held(Channel(channel, channel_layer=self.channel_layer), content))
 
     def _receive_one(
-        self, channels: list[str], timeout: float | None, interruption: object
+        self, channels: list[str], timeout: float | None, **options: Any
     ) -> tuple[str | None, Any]:
         held = pending_message_store.take_held()
         prefetch = self._prefetch
         if prefetch is None:
-            return self._exchange(held, channels, timeout, interruption=interruption)
+            return self._exchange(held, channels, timeout, **options)
         if len(prefetch):
             if held is not None:
                 prefetch.send(held.sender.name, held.message, held)
@@ -203,9 +203,7 @@ class Worker(Loop):
                 return channel, content
         prefetch.limit = self._pace.limit
         try:
-            return self._exchange(
-                held, channels, timeout, interruption=interruption, prefetch=prefetch
-            )
+            return self._exchange(held, channels, timeout, prefetch=prefetch, **options)
         finally:
             self._have_watched()
 
@@ -219,10 +217,7 @@ class Worker(Loop):
     ) -> tuple[str | None, Any]:
         """Send what the last consumer has left, if anything, and receive, in one request."""
         if held is None:
-            received: tuple[str | None, Any] = self.channel_layer.receive(
-                channels, block=True, timeout=timeout, **options
-            )
-            return received
+            return super()._receive_one(channels, timeout, **options)
         failure, channel, content = self.channel_layer.send_and_receive(
             held.sender.name, held.message, channels, timeout, **options
         )

@@ -164,8 +164,13 @@ class RedisJoined(RedisWaits):
 
     def _refused_push(self, shard: Shard, entry: Stored, reply: Reply) -> Exception | None:
         """Why a push failed that got ``reply``; None where another try was successful."""
+        if isinstance(reply, LayerUnavailable):
+            return reply
         if not isinstance(reply, resp.ReplyError):
             return self._refusal(entry[0])
         if error_code(reply) in NOTHING_DONE:
             return self._push_failure(entry)
-        return shard.endpoint().refused(reply)
+        try:
+            return shard.endpoint().refused(reply)
+        except LayerUnavailable as error:  # it is not known who has the shard by now
+            return error

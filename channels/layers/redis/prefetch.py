@@ -190,14 +190,7 @@ class RedisPrefetch:
         for (entry, token), reply in zip(unanswered, replies, strict=True):
             if reply == 1:
                 continue
-            failure: Exception | None
-            try:
-                if isinstance(reply, LayerUnavailable):
-                    failure = reply
-                else:
-                    failure = self._layer._refused_push(self._shard, entry, reply)
-            except LayerUnavailable as error:
-                failure = error
+            failure = self._layer._refused_push(self._shard, entry, reply)
             if failure is not None:
                 self._failed(token, failure)
 
