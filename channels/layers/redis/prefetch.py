@@ -15,6 +15,7 @@ from channels.layers.entries import Received, Stored
 from channels.layers.prefetch import Failed
 from channels.layers.redis.commands import Commands
 from channels.layers.redis.connection import NotDone, Reply
+from channels.layers.redis.outbox import Outbox, shares
 from channels.layers.redis.queues import pushed_tail
 from channels.layers.redis.shards import Shard
 
@@ -47,10 +48,11 @@ class RedisPrefetch:
         self._shard = shard
         self._failed = failed
         self._entries: deque[tuple[str, bytes]] = deque()
-        self._unanswered: deque[_Unanswered] = deque()
+        #: By the command that has them.
+        self._unanswered: list[list[_Unanswered]] = []
         self._commands: Commands | None = None
         #: What was not written yet, and since when there is something.
-        self._out = bytearray()
+        self._out = Outbox()
         self._since = 0.0
         #: Held by who writes, or takes ``_commands`` away.
         self._lock = threading.Lock()
@@ -129,10 +131,9 @@ class RedisPrefetch:
         try:
             queue, targets = layer._address(channel)
             entry = queue, targets, layer._encode(message, queue)
-            if any(other.entry[:2] == entry[:2] for other in self._unanswered):
+            if any(other.entry[:2] == entry[:2] for others in self._unanswered for other in others):
                 self.settle()
-            if self._put(entry):
-                self._unanswered.append(_Unanswered(entry, token))
+            if self._put(entry, token):
                 self._shard.under_way[threading.get_ident()] = self.settle
                 if len(self._out) > _MOST_WAITING or time.monotonic() - self._since > _WAIT:
                     self.flush()
@@ -143,7 +144,7 @@ class RedisPrefetch:
         if failure is not None:
             self._failed(token, failure)
 
-    def _put(self, entry: Stored) -> bool:
+    def _put(self, entry: Stored, token: Any) -> bool:
         """Have the push of ``entry`` wait to be written; False where it cannot leave this way."""
         queue, targets, body = entry
         if self._commands is None:
@@ -152,17 +153,20 @@ class RedisPrefetch:
             return False
         if self._commands is None:
             return False
-        frame = self._layer._push_frame(queue, self._shard, pushed_tail(targets, body))
+        head = self._layer._push_head(queue, self._shard, True)
+        tail = pushed_tail(targets, body)
         with self._lock:
             if not self._out:
                 self._since = time.monotonic()
-            self._out += frame
+            if not self._out.push(head, tail):
+                self._unanswered.append([])
+            self._unanswered[-1].append(_Unanswered(entry, token))
         return True
 
     def flush(self) -> None:
         """See ``Prefetch.flush``."""
         with self._lock:
-            out, self._out = self._out, bytearray()
+            out = self._out.take()
             if out and self._commands is not None:
                 try:
                     self._commands.push(self._shard, bytes(out))
@@ -173,7 +177,7 @@ class RedisPrefetch:
         """Read the answers that are due, and tell of failures."""
         self._shard.under_way.pop(threading.get_ident(), None)
         if self._process != os.getpid():
-            self._commands, self._out = None, bytearray()  # the connection is the parent's
+            self._commands, self._out = None, Outbox()  # the connection is the parent's
             self._unanswered.clear()
             return
         self.flush()
@@ -181,18 +185,19 @@ class RedisPrefetch:
             commands, self._commands = self._commands, None
         if commands is None:
             return
-        unanswered, self._unanswered = self._unanswered, deque()
+        unanswered, self._unanswered = self._unanswered, []
         replies: list[Reply | LayerUnavailable] = []
         try:
             replies = commands.answers(self._shard, len(unanswered))
         finally:
             self._layer._commands.append(commands)
-        for (entry, token), reply in zip(unanswered, replies, strict=True):
-            if reply == 1:
-                continue
-            failure = self._layer._refused_push(self._shard, entry, reply)
-            if failure is not None:
-                self._failed(token, failure)
+        for pushes, reply in zip(unanswered, replies, strict=True):
+            for (entry, token), share in zip(pushes, shares(reply, len(pushes)), strict=True):
+                if share == 1:
+                    continue
+                failure = self._layer._refused_push(self._shard, entry, share)
+                if failure is not None:
+                    self._failed(token, failure)
 
     def close(self) -> None:
         """See ``Prefetch.close``."""

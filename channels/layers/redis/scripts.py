@@ -6,11 +6,12 @@ Each script runs on one shard and names in KEYS every key that it touches, as cl
 """
 
 import hashlib
+from collections.abc import Sequence
 from importlib import resources
 
 from channels._speedups import resp
 
-__all__ = ["SCRIPTS", "Script"]
+__all__ = ["SCRIPTS", "Script", "with_several"]
 
 #: Every script that was made, to be loaded into a server.
 SCRIPTS: list["Script"] = []
@@ -41,6 +42,15 @@ class Script:
         """The command without its last argument, which ``resp.bulk`` adds."""
         whole = resp.pack(("EVALSHA", self.sha, len(keys), *keys, *args, b""))
         return whole.removesuffix(b"$0\r\n\r\n")
+
+
+def with_several(head: bytes, values: Sequence[bytes]) -> bytes:
+    """The command that begins with ``head``, with ``values`` in place of its last argument."""
+    count, _, rest = head.partition(b"\r\n")
+    pieces = [b"*%d\r\n%b" % (int(count[1:]) + len(values) - 1, rest)]
+    for value in values:
+        pieces += (b"$%d\r\n" % len(value), value, b"\r\n")
+    return b"".join(pieces)
 
 
 PUSH = Script("push")

@@ -43,6 +43,13 @@ class Link:
         self._waiting: list[tuple[bytes, Answer]] = []
         self._connecting = False
 
+    def push(self, head: bytes, tail: bytes, answer: Answer) -> None:
+        """Push an entry as ``Stream.push`` does, or once there is a connection."""
+        if self.stream is not None and not self._session.is_closed:
+            self.stream.push(head, tail, answer)
+        else:
+            self.send(resp.bulk(head, tail), answer)
+
     def send(self, frame: bytes, answer: Answer) -> None:
         """Send a command now, or once there is a connection."""
         if self._session.is_closed:
@@ -190,9 +197,6 @@ class Session:
 
     def call(self, shard: Shard, frame: bytes, answer: Answer) -> None:
         """Send a command; ``answer`` gets its reply or a ``LayerUnavailable``."""
-        link = self._links.get(shard)
-        if link is None:
-            link = self._links[shard] = Link(self, shard)
 
         def replied(reply: Reply) -> None:
             if type(reply) is resp.ReplyError:
@@ -200,7 +204,13 @@ class Session:
             else:
                 answer(reply)
 
-        link.send(frame, replied)
+        self._link(shard).send(frame, replied)
+
+    def _link(self, shard: Shard) -> Link:
+        link = self._links.get(shard)
+        if link is None:
+            link = self._links[shard] = Link(self, shard)
+        return link
 
     def ask(self, shard: Shard, frame: bytes) -> Outcome[Reply]:
         """The same for coroutines."""
@@ -375,7 +385,7 @@ class Session:
         tail = pushed_tail(targets, body)
         shards = self.layer.topology.all_from(queue)
         if len(shards) == 1:
-            self.call(shards[0], self.layer._push_frame(queue, shards[0], tail), answer)
+            self._push_to(shards[0], queue, tail, True, answer)
         else:
             self._push(queue, tail, self.layer._shards_to_push(queue, shards), None, answer)
 
@@ -395,4 +405,18 @@ class Session:
             else:
                 answer(reply)
 
-        self.call(shard, self.layer._push_frame(queue, shard, tail, not shards), pushed)
+        self._push_to(shard, queue, tail, not shards, pushed)
+
+    def _push_to(
+        self, shard: Shard, queue: str, tail: bytes, counted: bool, answer: Answer
+    ) -> None:
+        """Push an entry to one shard; ``answer`` as with ``call``."""
+        head = self.layer._push_head(queue, shard, counted)
+
+        def replied(reply: Reply) -> None:
+            if type(reply) is resp.ReplyError:
+                self._refused(shard, resp.bulk(head, tail), reply, answer)
+            else:
+                answer(reply)
+
+        self._link(shard).push(head, tail, replied)

@@ -12,6 +12,7 @@ from typing import Any, Protocol
 from channels._speedups import resp
 from channels.exceptions import LayerUnavailable
 from channels.layers.redis.connection import Connection, Reply
+from channels.layers.redis.outbox import Outbox, shares
 
 __all__ = ["Answer", "Cancellable", "Loop", "Stream"]
 
@@ -58,11 +59,25 @@ class Loop(Protocol):
         """
 
 
+class _Shared:
+    """The answers of pushes that were one call."""
+
+    __slots__ = ("answers",)
+
+    def __init__(self, answers: list[Answer]) -> None:
+        self.answers = answers
+
+    def __call__(self, reply: Reply) -> None:
+        """Tell each push whether there was room, as ``shares`` says."""
+        for answer, share in zip(self.answers, shares(reply, len(self.answers)), strict=True):
+            answer(share)
+
+
 class Stream:
     """A connection whose replies go to the callbacks of its commands."""
 
     __slots__ = (
-        *("_answers", "_is_stuck", "_loop", "_out"),
+        *("_answers", "_is_stuck", "_loop", "_out", "_outbox"),
         *("connection", "is_open", "lost", "reader", "since"),
     )
 
@@ -78,8 +93,10 @@ class Stream:
         self._loop = loop
         self._answers: deque[Answer] = deque()
         #: Commands that were not written yet; there are none where no reply is awaited.
+        self._outbox = Outbox()
+        #: What was taken out of it, and not by the socket.
         self._out = bytearray()
-        #: Whether they wait for the socket to be writable.
+        #: Whether that waits for the socket to be writable.
         self._is_stuck = False
         connection.sock.setblocking(False)
         loop.watch(self)
@@ -96,18 +113,41 @@ class Stream:
         next reply is there: one system call, at either end, for as many commands as are sent in the
         time that one takes.
         """
+        if self._may_send(answer):
+            self._outbox.command(frame)
+            self._answers.append(answer)
+            self._sent()
+
+    def push(self, head: bytes, tail: bytes, answer: Answer) -> None:
+        """Write the script call that pushes ``tail``, as the last argument after ``head``.
+
+        The same as ``send``; calls to one queue that wait become one.
+        """
+        if not self._may_send(answer):
+            return
+        if not self._outbox.push(head, tail):
+            self._answers.append(answer)
+        elif isinstance(self._answers[-1], _Shared):
+            self._answers[-1].answers.append(answer)
+        else:
+            self._answers[-1] = _Shared([self._answers[-1], answer])
+        self._sent()
+
+    def _may_send(self, answer: Answer) -> bool:
         if not self.is_open:
             answer(LayerUnavailable(f"the connection to {self.connection.endpoint.text} is gone"))
-            return
-        self._answers.append(answer)
-        self._out += frame
+        return self.is_open
+
+    def _sent(self) -> None:
+        """A command was put into the outbox."""
         if len(self._answers) == 1:
             self.since = time.monotonic()
             self._write()
-        elif len(self._out) > _MOST_WAITING:
+        elif len(self._out) + len(self._outbox) > _MOST_WAITING:
             self.lose(TimeoutError())
 
     def _write(self) -> None:
+        self._out += self._outbox.take()
         try:
             sent = self.connection.sock.send(self._out)
         except _NOT_YET:
@@ -137,7 +177,7 @@ class Stream:
             failure = error
         if failure is not None:
             self.lose(failure)
-        if self._out and self.is_open and not self._is_stuck:
+        if self._outbox and self.is_open and not self._is_stuck:
             self._write()
 
     def _hand_out(self) -> None:

@@ -204,6 +204,29 @@ def test_sends_leave_together(
     other.close()
 
 
+def test_sends_to_one_server_are_one_script_call(
+    server: RedisServer, layer: RedisChannelLayer, worker: Worker, patient: None
+) -> None:
+    calls = count_of(server, "evalsha")
+    for number in range(20):
+        worker.prefetch.send(f"serv!{number}", {"n": number}, number)
+    worker.prefetch.settle()
+    assert count_of(server, "evalsha") == calls + 1
+    assert worker.failures == []
+    assert rest_of(layer, "serv!") == list(range(20))
+
+
+def test_refusals_of_one_call_are_told_one_by_one(
+    layer: RedisChannelLayer, worker: Worker, patient: None
+) -> None:
+    for number in range(103):
+        worker.prefetch.send(f"serv!{number}", {"n": number}, number)
+    worker.prefetch.settle()
+    assert [(token, type(error)) for token, error in worker.failures] == [
+        (number, layer.ChannelFull) for number in (100, 101, 102)
+    ]
+
+
 def test_many_bytes_leave_at_once(
     server: RedisServer, layer: RedisChannelLayer, worker: Worker, patient: None
 ) -> None:

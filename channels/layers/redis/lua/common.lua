@@ -99,9 +99,10 @@ local function fold(key, now, ttl)
   redis.call('PEXPIRE', key, ttl)
 end
 
--- Count an event of `kind` in the present second.
-local function count(key, kind, now, ttl)
-  if redis.call('HINCRBY', key, kind .. number(math.floor(now / 1000)), 1) == 1 then
+-- Count events of `kind` in the present second, if there are any.
+local function count(key, kind, events, now, ttl)
+  local name = kind .. number(math.floor(now / 1000))
+  if events > 0 and redis.call('HINCRBY', key, name, events) == events then
     fold(key, now, ttl)
   end
 end

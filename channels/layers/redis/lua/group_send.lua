@@ -26,8 +26,8 @@ local function send(part, keys, process, capacity, number_of_targets, targets)
     dropped[#dropped + 1] = part
     dropped[#dropped + 1] = number_of_targets
   end
-  count(KEYS[keys + 5], kind, now, ARGV[5])
-  count(KEYS[2], kind, now, ARGV[6])
+  count(KEYS[keys + 5], kind, 1, now, ARGV[5])
+  count(KEYS[2], kind, 1, now, ARGV[6])
 end
 
 local function serve(part, keys, args)
