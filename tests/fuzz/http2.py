@@ -203,7 +203,7 @@ def _streams_of_peer(data: bytes) -> dict[int, _Stream]:
     """The streams, up to the first bytes that are no frame or no fields."""
     streams: dict[int, _Stream] = {}
     decoder = Decoder()
-    block = b""
+    block, ends = b"", False
     view = memoryview(data)
     try:
         while len(view) >= 9:
@@ -218,11 +218,14 @@ def _streams_of_peer(data: bytes) -> dict[int, _Stream]:
             if stream is not None and isinstance(frame, DataFrame) and not stream.ended:
                 stream.body += frame.data
             elif isinstance(frame, HeadersFrame | ContinuationFrame):
-                block = frame.data if isinstance(frame, HeadersFrame) else block + frame.data
+                if isinstance(frame, HeadersFrame):  # its flag counts from the end of the block on
+                    block, ends = b"", "END_STREAM" in frame.flags
+                block += frame.data
                 if "END_HEADERS" in frame.flags:
                     fields = [(bytes(n), bytes(v)) for n, v in decoder.decode(block, raw=True)]
                     stream = streams.setdefault(frame.stream_id, _Stream(fields))
-            if stream is not None and "END_STREAM" in frame.flags:
+                    stream.ended |= ends
+            if isinstance(frame, DataFrame) and stream is not None and "END_STREAM" in frame.flags:
                 stream.ended = True
     except (HyperframeError, HPACKError):
         pass
