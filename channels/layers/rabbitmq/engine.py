@@ -6,6 +6,7 @@ again, later and later, after it was lost; receives and waits for room outlive t
 """
 
 import functools
+import itertools
 import logging
 import secrets
 import time
@@ -57,7 +58,7 @@ class Link(Protocol):
 
 
 class Engine:
-    """See the module. ``capacity_of``, ``rests``, ``counts``: what the layer's engines share."""
+    """See the module. ``capacity_of``, ``rests``, ``handed``: what the layer's engines share."""
 
     def __init__(self, layer: "RabbitmqChannelLayer", link: Link) -> None:
         #: Another one with each connection: the broker may not know yet that the last one is lost,
@@ -66,9 +67,13 @@ class Engine:
         #: The session that works, None where there is none.
         self.session: Session | None = None
         self.rests = layer.rests
+        self.handed = layer.handed
         self.capacity_of = layer.get_capacity
         self.call_later = link.call_later
         self._layer = layer
+        self._expiration = str(max(1, round(layer.expiry * 1000)))
+        #: Of the messages that are published for process channels.
+        self._numbers = itertools.count(1)
         self._link = link
         self._topology = layer.topology
         self._receiving = Receiving(self)
@@ -139,6 +144,7 @@ class Engine:
         if session is self.session:
             self.session = None
             self._connected = Reply()
+            self.handed.lost(session)
             self._receiving.lost()
         session.close()
         self._failed(error)
@@ -159,6 +165,7 @@ class Engine:
         self._receiving.interrupted()
         self._rooms.end_all()
         if self.session is not None:
+            self.handed.lost(self.session)
             self.session.close()
 
     async def ready(self) -> Session:
@@ -229,7 +236,9 @@ class Engine:
         session = await self.ready()
         until = round((time.time() + self._layer.expiry) * 1000)
         envelope = codec.pack_envelope(body, until, targets)
-        properties = BasicProperties(expiration=str(max(1, round(self._layer.expiry * 1000))))
+        properties = BasicProperties(
+            expiration=self._expiration, message_id=self._next_identifier(queue)
+        )
         stored = await session.push(queue, self.capacity_of(queue), envelope, properties)
         self._layer.counts.add(queue, stored)
         if stored:
@@ -237,6 +246,12 @@ class Engine:
         elif names.is_process_channel(queue):
             start(self._measure(session, session.name(queue)))
         return stored
+
+    def _next_identifier(self, queue: str) -> str | None:
+        """The ``message_id`` that ``Handed`` needs; never the same as one of the journal."""
+        if names.is_process_channel(queue):
+            return f"{self.client}-{next(self._numbers)}"
+        return None
 
     async def _measure(self, session: Session, name: str) -> None:
         count, _ = await session.count(name)
@@ -277,12 +292,14 @@ class Engine:
         try:
             await self._receiving.acknowledged()
         except Exception:
-            self.maybe_lost(taken)
+            taken = self._receiving.unconfirmed(taken)
+            if taken:
+                return taken
             raise
         try:
             await self._take_more(session, taken, listening, limit)
         except Exception:
-            if not taken:  # else the broker knows that they are ours
+            if not taken:  # else they are ours
                 raise
         return taken
 
@@ -306,13 +323,21 @@ class Engine:
             if queue not in session.journal.replica.queues:
                 continue
             await self._receiving.release(queue)
-            maybe_lost = functools.partial(self._maybe_lost_one, queue)
-            got = await session.get(session.name(queue), maybe_lost)
+            got = await self._get(session, queue)
             if got is not None:
                 self.left(queue)
                 listening.served(position)
                 return self._receiving.hand_out(queue, (got.targets, got.body), single)
         return None
+
+    async def _get(self, session: Session, queue: str) -> Got | None:
+        if not names.is_process_channel(queue):
+            maybe_lost = functools.partial(self._maybe_lost_one, queue)
+            return await session.get(session.name(queue), maybe_lost)
+        while True:
+            got = await session.get_at_once(session.name(queue))
+            if got is None or self.handed.first_time(session, queue, got.message_id):
+                return got
 
     def ask(self, request: Request) -> None:
         """Serve ``request`` as soon as there is something."""

@@ -21,6 +21,7 @@ from channels.layers.forms import OwnForms, load
 from channels.layers.rabbitmq.counts import Counts
 from channels.layers.rabbitmq.engine import Engine
 from channels.layers.rabbitmq.failures import broker_name
+from channels.layers.rabbitmq.handed import Handed
 from channels.layers.rabbitmq.receiving import Request, Rests
 from channels.layers.rabbitmq.rooms import Wait
 from channels.layers.rabbitmq.thread import EngineThread
@@ -85,6 +86,7 @@ class RabbitmqChannelLayer(OwnForms, SealedChannelLayer):
         self.prefix = prefix
         self.topology = Topology(prefix, expiry)
         self.rests = Rests()
+        self.handed = Handed(expiry)
         self.counts = Counts()
         self._lock = threading.Lock()
         self._thread: EngineThread | None = None
@@ -154,6 +156,7 @@ class RabbitmqChannelLayer(OwnForms, SealedChannelLayer):
         thread, self._thread, self._known = self._thread, None, False
         self._lock = threading.Lock()
         self.rests = Rests()
+        self.handed = Handed(self.expiry)
         self.counts = Counts()
         if thread is not None:
             thread.abandon()

@@ -2,9 +2,12 @@
 
 The broker hands messages out to consumers before somebody asks, and a message that is at hand here
 cannot be taken by another process. So there is a consumer only while a receive waits for its
-channel, and a moment longer, because the next receive comes soon where there is much to do. A
-message is acknowledged before it is handed out; one at hand that nobody takes goes back to its
-place in the queue.
+channel, and a moment longer, because the next receive comes soon where there is much to do. One at
+hand that nobody takes goes back to its place in the queue.
+
+A message is handed out once the broker has confirmed that it was acknowledged, so that nobody else
+gets it when the connection is lost. That of a process channel, which nobody else reads, is handed
+out at once, and known again where it comes again.
 """
 
 import threading
@@ -88,7 +91,7 @@ class Request:
         self.limit = limit
         self.finished = finished
         self.taken: list[Stored] | None = None
-        #: Whether something was taken for it that the broker has not confirmed yet.
+        #: Whether something was taken for it that the broker has to confirm first.
         self.taking = False
         #: Whether nobody waits for it any more.
         self.ended = False
@@ -111,7 +114,8 @@ class Consumer:
         self.change: Reply[None] | None = None
         self.channel: Channel | None = None
         self.tag = ""
-        self.at_hand: deque[tuple[int, tuple[str, ...], bytes]] = deque()
+        #: Delivery tags, identifiers, targets and bodies.
+        self.at_hand: deque[tuple[int, str, tuple[str, ...], bytes]] = deque()
         #: When it served a receive, by the monotonic clock.
         self.served = time.monotonic()
 
@@ -134,7 +138,8 @@ class Receiving:
         self._consumers: dict[str, Consumer] = {}
         #: Those that the broker may still hand something to, by their tags.
         self._tags: dict[str, Consumer] = {}
-        #: The AMQP channels on which the present step acknowledged something.
+        #: The AMQP channels on which the present step acknowledged something that is handed out
+        #: when the broker has confirmed that.
         self._acknowledged: list[Channel] = []
         self._idle: set[Consumer] = set()
         self._tidying = False
@@ -160,7 +165,7 @@ class Receiving:
             request.finish([])
 
     def _hand_over(self, request: Request, taken: list[Stored]) -> None:
-        """Finish ``request`` once the broker knows what was taken for it."""
+        """Finish ``request``, once the broker knows what was taken for it that others may read."""
         session, channels = self._engine.session, self._acknowledged
         if not channels or session is None:
             request.finish(taken)
@@ -177,18 +182,23 @@ class Receiving:
             for reply in replies:
                 await reply
         except Exception:
-            # The broker has them still, or they are lost; to hand them out could double them.
-            self._engine.maybe_lost(taken)
             request.taking = False
-            if request.ended:
-                request.finish([])
+            ours = self.unconfirmed(taken)
+            if ours or request.ended:
+                request.finish(ours)
             else:
                 self.ask(request)
         else:
             request.finish(taken)
 
+    def unconfirmed(self, taken: list[Stored]) -> list[Stored]:
+        """What is handed out of ``taken`` though the broker did not confirm it: that of process
+        channels. It has the others still, or they are lost; to hand them out could double them."""
+        self._engine.maybe_lost(one for one in taken if not names.is_process_channel(one[0]))
+        return [one for one in taken if names.is_process_channel(one[0])]
+
     async def acknowledged(self) -> None:
-        """Wait until the broker knows what was taken just now."""
+        """Wait until the broker knows what was taken just now that others may read."""
         session, channels = self._engine.session, self._acknowledged
         self._acknowledged = []
         if session is not None:
@@ -204,12 +214,17 @@ class Receiving:
                     del self._lines[queue]
                     self._linger(queue)
 
-    def _acknowledge(self, channel: Channel, tag: int) -> None:
+    def _acknowledge(self, queue: str, channel: Channel, tag: int, message_id: str) -> bool:
+        """Take a message; False where it was handed out before."""
         session = self._engine.session
-        if session is not None:
-            session.wire.acknowledge(channel, tag)
-            if channel not in self._acknowledged:
-                self._acknowledged.append(channel)
+        if session is None:
+            return False
+        session.wire.acknowledge(channel, tag)
+        if names.is_process_channel(queue):
+            return self._engine.handed.first_time(session, queue, message_id)
+        if channel not in self._acknowledged:
+            self._acknowledged.append(channel)
+        return True
 
     def take_at_hand(self, listening: Listening, limit: int | None) -> list[Stored]:
         """What can be handed out without asking the broker."""
@@ -236,12 +251,12 @@ class Receiving:
         if entry is not None:
             return entry
         consumer = self._consumers.get(queue)
-        if consumer is None or not consumer.at_hand or not _is_open(consumer.channel):
-            return None
-        tag, targets, body = consumer.at_hand.popleft()
-        self._acknowledge(consumer.channel, tag)
-        consumer.served = time.monotonic()
-        return targets, body
+        while consumer is not None and consumer.at_hand and _is_open(consumer.channel):
+            tag, message_id, targets, body = consumer.at_hand.popleft()
+            if self._acknowledge(queue, consumer.channel, tag, message_id):
+                consumer.served = time.monotonic()
+                return targets, body
+        return None
 
     def hand_out(self, queue: str, entry: tuple[tuple[str, ...], bytes], single: bool) -> Stored:
         """What a receive gets of ``entry``; the rest of its targets is kept for the next."""
@@ -255,8 +270,11 @@ class Receiving:
         """Give what is at hand to those who wait for it, first come first served."""
         while (line := self._lines.get(queue)) and self._has(queue):
             request = next(iter(line))
+            taken = self.take_at_hand(request.listening, request.limit)
+            if not taken:
+                break  # it was handed out before
             self._leave_lines(request)
-            self._hand_over(request, self.take_at_hand(request.listening, request.limit))
+            self._hand_over(request, taken)
 
     def _has(self, queue: str) -> bool:
         consumer = self._consumers.get(queue)
@@ -314,24 +332,28 @@ class Receiving:
         consumer.state = ACTIVE
         self._linger(queue)
 
-    def delivered(self, channel: Channel, consumer_tag: str, tag: int, body: bytes) -> None:
+    def delivered(
+        self, channel: Channel, consumer_tag: str, tag: int, message_id: str, body: bytes
+    ) -> None:
         """The broker handed out a message."""
         if not channel.is_open:
             return  # it goes back by itself
         consumer = self._tags.get(consumer_tag)
         if consumer is not None:
-            self._received(consumer, channel, tag, body)
+            self._received(consumer, channel, tag, message_id, body)
         else:  # some come after the broker has confirmed that the consumer was cancelled
             channel.basic_nack(tag, requeue=True)
 
-    def _received(self, consumer: Consumer, channel: Channel, tag: int, body: bytes) -> None:
+    def _received(
+        self, consumer: Consumer, channel: Channel, tag: int, message_id: str, body: bytes
+    ) -> None:
         try:
             got = opened(body)
         except InvalidStoredMessage as error:
             channel.basic_ack(tag)
             self._engine.damaged(consumer.queue, error)
             return
-        consumer.at_hand.append((tag, got.targets, got.body))
+        consumer.at_hand.append((tag, message_id, got.targets, got.body))
         self._engine.left(consumer.queue)
         if self._consumers.get(consumer.queue) is consumer:
             self.serve(consumer.queue)
@@ -376,7 +398,7 @@ class Receiving:
 
     def _give_back(self, consumer: Consumer) -> None:
         while consumer.at_hand:
-            tag, _, _ = consumer.at_hand.popleft()
+            tag, *_ = consumer.at_hand.popleft()
             if _is_open(consumer.channel):
                 consumer.channel.basic_nack(tag, requeue=True)
 
@@ -394,7 +416,7 @@ class Receiving:
             self._idle.discard(consumer)
             self._tags.pop(consumer.tag, None)
             if _is_open(consumer.channel):
-                for tag, _, _ in consumer.at_hand:
+                for tag, *_ in consumer.at_hand:
                     consumer.channel.basic_ack(tag)
             consumer.at_hand.clear()
 

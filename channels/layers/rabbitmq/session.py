@@ -24,7 +24,7 @@ from channels.layers.rabbitmq.replies import Reply, start
 from channels.layers.rabbitmq.topology import OP, Topology
 from channels.layers.rabbitmq.wire import Wire
 
-__all__ = ["Got", "Session"]
+__all__ = ["PREFETCHED_ALONE", "Got", "Session"]
 
 #: Codes of AMQP 0-9-1: what is asked for does not exist; it exists with other arguments.
 _NOT_FOUND, _PRECONDITION_FAILED = 404, 406
@@ -37,15 +37,19 @@ _ATTEMPTS = 5
 
 #: Messages that the broker hands out at once for a channel that anybody may read: few, since they
 #: wait for this process; and for one with a single reader.
-_PREFETCHED, _PREFETCHED_ALONE = 2, 50
+_PREFETCHED, PREFETCHED_ALONE = 2, 50
 
 
 class Got(NamedTuple):
-    """A message that was taken from a queue, and when it was to expire, in seconds since 1970."""
+    """A message that was taken from a queue, and when it was to expire, in seconds since 1970.
+
+    ``message_id`` is empty where its sender gave it none.
+    """
 
     targets: tuple[str, ...]
     body: bytes
     until: float
+    message_id: str
 
 
 class Session:
@@ -92,7 +96,7 @@ class Session:
         feed.basic_consume(self._topology.client(self._client), self.journal.receive, auto_ack=True)
         self.shared, self.alone = await self.open_channel(), await self.open_channel()
         self.shared.basic_qos(prefetch_count=_PREFETCHED)
-        self.alone.basic_qos(prefetch_count=_PREFETCHED_ALONE)
+        self.alone.basic_qos(prefetch_count=PREFETCHED_ALONE)
         await self.journal.join()
 
     async def _declare_topology(self, channel: Channel) -> None:
@@ -295,17 +299,17 @@ class Session:
     def acknowledged(self, channel: Channel) -> Reply[None]:
         """The reply comes when the broker knows what was acknowledged on ``shared`` or ``alone``.
 
-        Only then may a message be handed out: the broker gives everything else to another receive
-        when the connection is lost.
+        Only then may a message be handed out that others may read as well: the broker gives
+        everything else to another receive when the connection is lost.
         """
         reply: Reply[None] = self.watched(Reply())
         if self.error is None:
-            prefetch = _PREFETCHED if channel is self.shared else _PREFETCHED_ALONE
+            prefetch = _PREFETCHED if channel is self.shared else PREFETCHED_ALONE
             self.wire.synchronize(channel, prefetch, lambda: reply.succeed(None))
         return reply
 
     async def get(self, name: str, maybe_lost: Callable[[Got], object]) -> Got | None:
-        """Take the next message of the broker's queue ``name``.
+        """Take the next message of the broker's queue ``name``, once the broker knows that.
 
         ``maybe_lost`` gets the one that was on its way when the connection was lost.
         """
@@ -314,7 +318,7 @@ class Session:
         def got(channel: Channel, method: Any, properties: Any, body: bytes) -> None:
             bodies.append(body)
             channel.basic_ack(method.delivery_tag)
-            channel.basic_qos(callback=lambda _: self._gets.answer(body))  # it was acknowledged
+            channel.basic_qos(callback=lambda _: self._gets.answer((body, "")))
 
         try:
             return await self._get(name, got)
@@ -323,30 +327,40 @@ class Session:
                 maybe_lost(opened(body))
             raise
 
+    async def get_at_once(self, name: str) -> Got | None:
+        """Take the next message of the broker's queue ``name``, which the broker delivers again
+        where the connection is lost now."""
+
+        def got(channel: Channel, method: Any, properties: Any, body: bytes) -> None:
+            channel.basic_ack(method.delivery_tag)
+            self._gets.answer((body, properties.message_id or ""))
+
+        return await self._get(name, got)
+
     async def peek(self, name: str) -> Got | None:
         """The next message of the broker's queue ``name``, which stays there."""
 
         def got(channel: Channel, method: Any, properties: Any, body: bytes) -> None:
             channel.basic_nack(method.delivery_tag, requeue=True)
-            self._gets.answer(body)
+            self._gets.answer((body, ""))
 
         return await self._get(name, got)
 
     async def _get(self, name: str, got: Callable[..., None]) -> Got | None:
         try:
-            body = await self._gets.request(lambda channel, reply: channel.basic_get(name, got))
+            found = await self._gets.request(lambda channel, reply: channel.basic_get(name, got))
         except ChannelClosedByBroker as error:
             if error.reply_code != _NOT_FOUND:
                 raise
             self.forget(name)
             return None
-        return None if body is None else opened(body)
+        return None if found is None else opened(*found)
 
     def _question(self, send: Callable[[Channel, Reply[Any]], Any]) -> Reply[Any]:
         return self._questions.request(send)
 
 
-def opened(body: bytes) -> Got:
+def opened(body: bytes, message_id: str = "") -> Got:
     """What a stored message holds."""
     envelope = codec.unpack_envelope(body)
-    return Got(envelope.targets, envelope.body, envelope.deadline_ms / 1000)
+    return Got(envelope.targets, envelope.body, envelope.deadline_ms / 1000, message_id)

@@ -30,6 +30,10 @@ _QOS, _QOS_OK = (60 << 16) | 10, (60 << 16) | 11
 _ID = struct.Struct(">I")
 _LONG = struct.Struct(">Q")
 
+#: Of the flags that say which properties a message has: the lower byte's bit for ``message_id``,
+#: and both bytes where it has that and ``expiration``, as the layer's own do.
+_HAS_MESSAGE_ID, _OUR_FLAGS = 0x80, b"\x01\x80"
+
 #: Whole frames: ``basic.ack`` for one message, and ``basic.qos`` for each consumer to come.
 _ACK_FRAME = struct.Struct(">BHIIQBB")
 _QOS_FRAME = struct.Struct(">BHIIIHBB")
@@ -91,9 +95,12 @@ class Wire:
 
         self._readers[channel.channel_number] = read
 
-    def on_delivery(self, channel: Channel, delivered: Callable[[str, int, bytes], None]) -> None:
-        """Call ``delivered`` with the consumer tag, the delivery tag and the body of each message
-        that the broker hands to a consumer of ``channel``."""
+    def on_delivery(
+        self, channel: Channel, delivered: Callable[[str, int, str, bytes], None]
+    ) -> None:
+        """Call ``delivered`` with the consumer tag, the delivery tag, the identifier, empty where
+        the sender gave none, and the body of each message that the broker hands to a consumer of
+        ``channel``."""
         deliveries = self._deliveries[channel.channel_number] = _Deliveries(delivered)
         self._readers[channel.channel_number] = deliveries.read
 
@@ -141,10 +148,11 @@ class Wire:
 class _Deliveries:
     """Puts the frames of a delivery together."""
 
-    def __init__(self, delivered: Callable[[str, int, bytes], None]) -> None:
+    def __init__(self, delivered: Callable[[str, int, str, bytes], None]) -> None:
         self._delivered = delivered
         self._consumer: str | None = None
         self._tag = 0
+        self._message_id = ""
         self._missing = 0
         self._pieces: list[bytes] = []
         self.synchronizations: deque[Callable[[], None]] = deque()
@@ -166,6 +174,7 @@ class _Deliveries:
             return False
         if kind == _HEADER:
             (self._missing,) = _LONG.unpack_from(data, start + 4)
+            self._message_id = _message_id(data, start + 12)
         else:
             self._pieces.append(data[start : start + size])
             self._missing -= size
@@ -175,7 +184,20 @@ class _Deliveries:
 
     def _finish(self, consumer: str) -> None:
         pieces, self._pieces, self._consumer = self._pieces, [], None
-        self._delivered(consumer, self._tag, pieces[0] if len(pieces) == 1 else b"".join(pieces))
+        body = pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        self._delivered(consumer, self._tag, self._message_id, body)
+
+
+def _message_id(data: bytes, start: int) -> str:
+    """The identifier among the properties that begin at ``start``, empty where there is none."""
+    if not data[start + 1] & _HAS_MESSAGE_ID:
+        return ""
+    if data[start : start + 2] == _OUR_FLAGS:
+        begin = start + 3 + data[start + 2]
+        return data[begin + 1 : begin + 1 + data[begin]].decode()
+    properties = BasicProperties()  # something between sender and queue has added to them
+    properties.decode(data, start)
+    return properties.message_id or ""
 
 
 def close_uncancelled(channel: Channel, consumer: str) -> None:

@@ -43,9 +43,11 @@ def _frames(data: bytes) -> list[Any]:
     return found
 
 
-def _delivery(body: bytes, pieces: int = 1) -> bytes:
+def _delivery(body: bytes, pieces: int = 1, **properties: Any) -> bytes:
     deliver = spec.Basic.Deliver("ctag", 7, False, "exchange", "key")
-    header = frame.Header(3, len(body), spec.BasicProperties(expiration="60000", headers={"a": 1}))
+    header = frame.Header(
+        3, len(body), spec.BasicProperties(**{"expiration": "60000", **properties})
+    )
     size = max(1, -(-len(body) // pieces))
     bodies = [frame.Body(3, body[i : i + size]).marshal() for i in range(0, len(body), size)]
     return frame.Method(3, deliver).marshal() + header.marshal() + b"".join(bodies)
@@ -64,16 +66,38 @@ def test_pika_has_what_the_layer_uses_of_it() -> None:
 @pytest.mark.parametrize("body", [b"", b"x", b"y" * 250, bytes(range(256))])
 @pytest.mark.parametrize("pieces", [1, 3])
 def test_deliveries_are_read_at_every_split(body: bytes, pieces: int) -> None:
-    data = _delivery(body, pieces) * 2
+    data = _delivery(body, pieces, message_id="id") * 2
     for split in range(0, len(data), 7):
         stub, found = Stub(), []
         wire = Wire(stub)
         wire.on_delivery(CHANNEL, lambda *delivery: found.append(delivery))  # noqa: B023
         stub._on_data_available(data[:split])
         stub._on_data_available(data[split:])
-        assert found == [("ctag", 7, body)] * 2
+        assert found == [("ctag", 7, "id", body)] * 2
         assert stub.bytes_received == len(data)
         assert not stub.passed
+
+
+@pytest.mark.parametrize(
+    "properties",
+    [
+        {},
+        {"expiration": None},
+        {"message_id": "a-1"},
+        {"message_id": "x" * 255, "expiration": "1"},
+        {"message_id": "a-1", "expiration": None},
+        {"message_id": "a-1", "headers": {"a": 1}, "timestamp": 5, "type": "op"},
+        {"headers": {"message_id": "b"}, "reply_to": "c", "user_id": "d"},
+    ],
+)
+def test_the_identifier_is_found_among_all_properties(properties: dict[str, Any]) -> None:
+    stub = Stub()
+    found: list[str] = []
+    Wire(stub).on_delivery(
+        CHANNEL, lambda consumer, tag, message_id, body: found.append(message_id)
+    )
+    stub._on_data_available(_delivery(b"body", **properties))
+    assert found == [properties.get("message_id", "")]
 
 
 def test_other_frames_are_passed_on_whole_and_in_order() -> None:
@@ -91,7 +115,7 @@ def test_other_frames_are_passed_on_whole_and_in_order() -> None:
     for index in range(len(data)):
         stub._on_data_available(data[index : index + 1])
     assert stub.passed == others
-    assert found == [("ctag", 7, b"body")]
+    assert found == [("ctag", 7, "", b"body")]
 
 
 def test_confirmations_are_told_apart() -> None:
@@ -144,7 +168,7 @@ def test_a_reader_that_raises_loses_no_other_frame() -> None:
     stub = Stub()
     found: list[bytes] = []
 
-    def delivered(consumer: str, tag: int, body: bytes) -> None:
+    def delivered(consumer: str, tag: int, message_id: str, body: bytes) -> None:
         found.append(body)
         if len(found) == 1:
             raise ValueError
