@@ -1,10 +1,13 @@
 """Send and receive, and group sends, over RabbitMQ: ours against channels_rabbitmq, in one run.
 
+A channel of channels_rabbitmq is read by one process; so is a process channel of ours. One that
+anybody may read has a line of its own: there the broker confirms first that a message was taken.
 Each measurement is a process of its own, taking turns; the broker is a private one. ``client`` is
 the CPU of the measuring process, ``broker`` that of RabbitMQ meanwhile.
 """
 
 import asyncio
+import functools
 import importlib
 import json
 import os
@@ -22,6 +25,12 @@ from traffic import MESSAGE, ROUNDS, cpu_seconds
 
 #: Messages sent and received one after the other in a round, and before it.
 MESSAGES, WARM_UP = 3_000, 300
+#: What is measured, as the tables call it.
+SINGLE, ANYBODY, GROUP = (
+    "send + receive, a process channel",
+    "send + receive, a channel that anybody may read",
+    "group delivery",
+)
 #: Members of the group, all of one process, and messages to it.
 MEMBERS, GROUP_SENDS = 1_000, 20
 
@@ -38,10 +47,10 @@ def _ours(url: str, broker: int) -> dict[str, dict[str, float]]:
     module: Any = importlib.import_module("channels.layers.rabbitmq")
     layer = module.RabbitmqChannelLayer(url, prefix=f"bench-{secrets.token_hex(4)}")
 
-    def exchange(count: int) -> None:
+    def exchange(count: int, sent_to: str, received_from: str) -> None:
         for _ in range(count):
-            layer.send("one", MESSAGE)
-            layer.receive(["one"], block=True)
+            layer.send(sent_to, MESSAGE)
+            layer.receive([received_from], block=True)
 
     def group() -> None:
         for _ in range(GROUP_SENDS):
@@ -51,11 +60,14 @@ def _ours(url: str, broker: int) -> dict[str, dict[str, float]]:
 
     listening = layer._listening(["serv!"])
 
-    exchange(WARM_UP)
-    found = {"send + receive": _measured(MESSAGES, broker, lambda: exchange(MESSAGES))}
+    found = {}
+    for title, *names in ((SINGLE, "serv!a", "serv!"), (ANYBODY, "one", "one")):
+        exchange(WARM_UP, *names)
+        run = functools.partial(exchange, MESSAGES, *names)
+        found[title] = _measured(MESSAGES, broker, run)
     for number in range(MEMBERS):
         layer.group_add("everybody", f"serv!{number}")
-    found["group delivery"] = _measured(GROUP_SENDS * MEMBERS, broker, group)
+    found[GROUP] = _measured(GROUP_SENDS * MEMBERS, broker, group)
     layer.close()
     return found
 
@@ -77,11 +89,11 @@ async def _theirs(url: str, broker: int) -> dict[str, dict[str, float]]:
                 await layer.receive(member)
 
     await exchange(WARM_UP)
-    found = {"send + receive": await _measured_async(MESSAGES, broker, lambda: exchange(MESSAGES))}
+    found = {SINGLE: await _measured_async(MESSAGES, broker, lambda: exchange(MESSAGES))}
     members = [await layer.new_channel() for _ in range(MEMBERS)]
     for member in members:
         await layer.group_add("everybody", member)
-    found["group delivery"] = await _measured_async(GROUP_SENDS * MEMBERS, broker, group)
+    found[GROUP] = await _measured_async(GROUP_SENDS * MEMBERS, broker, group)
     await layer.close()
     return found
 
@@ -130,8 +142,11 @@ def _report() -> None:
         ]
     finally:
         broker.close()
-    for title in ("send + receive", "group delivery"):
-        _print_table(title, [{name: one[name][title] for name in contenders} for one in rounds])
+    for title in (SINGLE, ANYBODY, GROUP):
+        _print_table(
+            title,
+            [{name: one[name][title] for name in one if title in one[name]} for one in rounds],
+        )
 
 
 def _print_table(title: str, rounds: list[dict[str, dict[str, float]]]) -> None:
