@@ -347,8 +347,14 @@ class Session:
         return await self._get(name, got)
 
     async def _get(self, name: str, got: Callable[..., None]) -> Got | None:
+        def received(channel: Channel, *message: Any) -> None:
+            if channel.is_open:  # else it goes back by itself
+                got(channel, *message)
+
         try:
-            found = await self._gets.request(lambda channel, reply: channel.basic_get(name, got))
+            found = await self._gets.request(
+                lambda channel, reply: channel.basic_get(name, received)
+            )
         except ChannelClosedByBroker as error:
             if error.reply_code != _NOT_FOUND:
                 raise
