@@ -141,18 +141,28 @@ def _fields(data: bytes) -> tuple[list[tuple[bytes, bytes]], dict[bytes, list[by
     headers = []
     special: dict[bytes, list[bytes]] = {}
     for line in data[:-4].split(b"\r\n")[1:]:
-        name, _, value = line.partition(b":")
-        name = name.lower()
-        # An underscore is what CGI makes of a hyphen, so such a name could stand for another one.
-        if b"_" in name:
+        field = _field(line) if len(line) <= _CACHED else _split_field(line)
+        if field is None:
             continue
-        value = value.strip(b" \t")
+        name = field[0]
         if name in _SPECIAL:
-            special.setdefault(name, []).append(value)
+            special.setdefault(name, []).append(field[1])
             if name == b"daphne-root-path":
                 continue
-        headers.append((name, value))
+        headers.append(field)
     return headers, special
+
+
+def _split_field(line: bytes) -> tuple[bytes, bytes] | None:
+    """Name and value of a field; None where it is to be ignored."""
+    name, _, value = line.partition(b":")
+    # An underscore is what CGI makes of a hyphen, so such a name could stand for another one.
+    return None if b"_" in name else (name.lower(), value.strip(b" \t"))
+
+
+#: Clients send most of their fields again and again; only short ones are worth keeping.
+_CACHED = 64
+_field = lru_cache(maxsize=1024)(_split_field)
 
 
 def _origin_form(method: str, target: bytes, headers: list[tuple[bytes, bytes]]) -> bytes:

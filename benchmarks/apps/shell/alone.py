@@ -8,7 +8,6 @@ from typing import Any
 
 from daphne.reactor import reactor  # isort: skip  (installs the reactor, so it comes first)
 
-from channels.names import split_name
 from daphne.deadlines import Deadlines
 from daphne.http_protocol import HTTPFactory
 from daphne.options import Options
@@ -50,7 +49,7 @@ class Answering:
         confirmed: bool,
     ) -> None:
         """Answer a request."""
-        local = split_name(message["reply_channel"])[1]
+        local = message["reply_channel"].partition("!")[2]
         self._receivers[local[:NAME_LENGTH]].deliver(local, RESPONSE, {})
 
 
