@@ -97,10 +97,15 @@ function rebuild(folder) {
   return folder;
 }
 
-/** Install the package as a site's developers do, with its dependency, and with what Node.js lacks. */
+/**
+ * Install the package as a site's developers do, with all that it depends on, and with what Node.js
+ * lacks; from what is installed here, since a registry may be away.
+ */
 function install(folder, file) {
   writeFileSync(join(folder, "package.json"), '{ "private": true }');
-  const dependencies = ["partysocket", "ws"].map((name) => join(ROOT, "node_modules", name));
+  const lock = JSON.parse(readFileSync(join(ROOT, "package-lock.json"), "utf8"));
+  const needed = Object.keys(lock.packages).filter((path) => path && !lock.packages[path].dev);
+  const dependencies = [...needed, "node_modules/ws"].map((path) => join(ROOT, path));
   const options = ["--offline", "--install-links", "--no-audit", "--no-fund", "--ignore-scripts"];
   run(folder, "npm", "install", ...options, file, ...dependencies);
 }
@@ -142,7 +147,7 @@ try {
       "installed import, require and types work",
   );
 } catch (error) {
-  console.error(error.stdout || error.message);
+  console.error(error.message, error.stdout ?? "", error.stderr ?? "");
   process.exitCode = 1;
 } finally {
   rmSync(folder, { recursive: true, force: true });
