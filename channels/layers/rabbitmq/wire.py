@@ -194,10 +194,14 @@ def _message_id(data: bytes, start: int) -> str:
         return ""
     if data[start : start + 2] == _OUR_FLAGS:
         begin = start + 3 + data[start + 2]
-        return data[begin + 1 : begin + 1 + data[begin]].decode()
+        return data[begin + 1 : begin + 1 + data[begin]].decode("utf-8", "replace")
     properties = BasicProperties()  # something between sender and queue has added to them
-    properties.decode(data, start)
-    return properties.message_id or ""
+    try:
+        properties.decode(data, start)
+    except Exception:  # no layer has written them, and nothing depends on them
+        return ""
+    message_id = properties.message_id
+    return message_id if isinstance(message_id, str) else ""
 
 
 def close_uncancelled(channel: Channel, consumer: str) -> None:

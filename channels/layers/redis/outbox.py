@@ -3,14 +3,25 @@
 The server spends as much on calling a script as on what it does for one message.
 """
 
+from typing import NamedTuple
+
 from channels._speedups import resp
 from channels.layers.redis.connection import Reply
 from channels.layers.redis.scripts import with_several
 
-__all__ = ["Outbox", "shares"]
+__all__ = ["Outbox", "PushHead", "shares"]
 
 #: Entries, and bytes of them, that one call pushes at most: the server does nothing else meanwhile.
 _MOST_ENTRIES, _MOST_BYTES = 32, 65536
+
+
+class PushHead(NamedTuple):
+    """What the pushes to one queue have in common."""
+
+    #: The script call, up to the entry.
+    packed: bytes
+    #: Of the queue; one call pushes no more, since readers that wait get nothing before its end.
+    capacity: int
 
 
 def shares(reply: Reply, number: int) -> list[Reply]:
@@ -27,8 +38,8 @@ class Outbox:
 
     def __init__(self) -> None:
         self._frames = bytearray()
-        #: The pushes that came last: their queue's packed call up to the entry, and the entries.
-        self._head = b""
+        #: The pushes that came last.
+        self._head = PushHead(b"", 0)
         self._tails: list[bytes] = []
         #: Bytes that may still join them.
         self._room = 0
@@ -46,11 +57,12 @@ class Outbox:
             self._close()
         self._frames += frame
 
-    def push(self, head: bytes, tail: bytes) -> bool:
+    def push(self, head: PushHead, tail: bytes) -> bool:
         """Add a push; whether it has joined the one before it, with which it has its reply."""
         tails = self._tails
         if tails:
-            if head == self._head and len(tails) < _MOST_ENTRIES and len(tail) <= self._room:
+            most = min(_MOST_ENTRIES, head.capacity)
+            if head == self._head and len(tails) < most and len(tail) <= self._room:
                 self._room -= len(tail)
                 tails.append(tail)
                 return True
@@ -71,7 +83,7 @@ class Outbox:
         """Pack the last pushes: no other joins them."""
         tails = self._tails
         if len(tails) == 1:
-            self._frames += resp.bulk(self._head, tails[0])
+            self._frames += resp.bulk(self._head.packed, tails[0])
         else:
-            self._frames += with_several(self._head, tails)
+            self._frames += with_several(self._head.packed, tails)
         tails.clear()

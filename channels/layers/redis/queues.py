@@ -14,6 +14,7 @@ from channels.layers.entries import Stored
 from channels.layers.redis.connection import NotDone
 from channels.layers.redis.hosts import parse_hosts
 from channels.layers.redis.listening import Part, RedisListening
+from channels.layers.redis.outbox import PushHead
 from channels.layers.redis.scripts import EVICT, EXISTS, FREED, PUSH, RETURN
 from channels.layers.redis.shards import Shard, Topology
 from channels.layers.sealing import SealedChannelLayer
@@ -102,7 +103,7 @@ class RedisQueues(SealedChannelLayer):
         self.topology = self._make_topology(hosts, connection_kwargs)
         self._expiry_ms = max(1, round(expiry * 1000))
         self._group_expiry_ms = max(1, round(group_expiry * 1000))
-        self._pushes: dict[tuple[str, int, bool], bytes] = {}
+        self._pushes: dict[tuple[str, int, bool], PushHead] = {}
         self._turns: dict[str, int] = {}
         self._start()
 
@@ -172,20 +173,22 @@ class RedisQueues(SealedChannelLayer):
 
     def _push_frame(self, queue: str, shard: Shard, tail: bytes, counted: bool = True) -> bytes:
         """The script call that pushes an entry, ``pushed_tail``; ``counted``: also a refusal."""
-        return resp.bulk(self._push_head(queue, shard, counted), tail)
+        return resp.bulk(self._push_head(queue, shard, counted).packed, tail)
 
-    def _push_head(self, queue: str, shard: Shard, counted: bool) -> bytes:
-        """The packed script call that pushes, up to the entry."""
+    def _push_head(self, queue: str, shard: Shard, counted: bool) -> PushHead:
+        """The script call that pushes, up to the entry."""
         key = queue, shard.number, counted
         head = self._pushes.get(key)
         if head is None:
-            head = PUSH.head(
+            is_process, capacity, _ = self._limits(shard, queue)
+            packed = PUSH.head(
                 (*shard.queue_keys(queue), shard.counts_key(queue), shard.global_counts),
-                *self._limits(shard, queue)[:2],
+                *(is_process, capacity),
                 *(self._expiry_ms, self._group_expiry_ms),
                 *self._counts_expiries(queue),
                 int(counted),
             )
+            head = PushHead(packed, capacity)
             if "?" not in queue:  # a name that is used once
                 if len(self._pushes) >= _KEPT:
                     self._pushes.clear()

@@ -12,6 +12,7 @@ from channels._speedups import resp
 from channels.exceptions import LayerUnavailable
 from channels.layers.redis.connection import Connection, Endpoint, NotDone, Reply, error_code
 from channels.layers.redis.listening import BLOCK_SECONDS
+from channels.layers.redis.outbox import PushHead
 from channels.layers.redis.queues import pushed_tail
 from channels.layers.redis.shards import NOTHING_DONE, Shard
 from channels.layers.redis.streams import Answer, Cancellable, Loop, Stream
@@ -43,12 +44,12 @@ class Link:
         self._waiting: list[tuple[bytes, Answer]] = []
         self._connecting = False
 
-    def push(self, head: bytes, tail: bytes, answer: Answer) -> None:
+    def push(self, head: PushHead, tail: bytes, answer: Answer) -> None:
         """Push an entry as ``Stream.push`` does, or once there is a connection."""
         if self.stream is not None and not self._session.is_closed:
             self.stream.push(head, tail, answer)
         else:
-            self.send(resp.bulk(head, tail), answer)
+            self.send(resp.bulk(head.packed, tail), answer)
 
     def send(self, frame: bytes, answer: Answer) -> None:
         """Send a command now, or once there is a connection."""
@@ -415,7 +416,7 @@ class Session:
 
         def replied(reply: Reply) -> None:
             if type(reply) is resp.ReplyError:
-                self._refused(shard, resp.bulk(head, tail), reply, answer)
+                self._refused(shard, resp.bulk(head.packed, tail), reply, answer)
             else:
                 answer(reply)
 

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 from channels._speedups import resp
 from channels.exceptions import LayerUnavailable
 from channels.layers.redis.connection import Connection, Reply
-from channels.layers.redis.outbox import Outbox, shares
+from channels.layers.redis.outbox import Outbox, PushHead, shares
 
 __all__ = ["Answer", "Cancellable", "Loop", "Stream"]
 
@@ -118,7 +118,7 @@ class Stream:
             self._answers.append(answer)
             self._sent()
 
-    def push(self, head: bytes, tail: bytes, answer: Answer) -> None:
+    def push(self, head: PushHead, tail: bytes, answer: Answer) -> None:
         """Write the script call that pushes ``tail``, as the last argument after ``head``.
 
         The same as ``send``; calls to one queue that wait become one.

@@ -100,6 +100,25 @@ def test_the_identifier_is_found_among_all_properties(properties: dict[str, Any]
     assert found == [properties.get("message_id", "")]
 
 
+def _damaged(**properties: Any) -> bytes:
+    """A delivery with an identifier, and maybe a header, that no client of ours writes."""
+    good = _delivery(b"body", message_id="idid", **properties)
+    return good.replace(b"idid", b"\xff\xfe\xfd\xfc").replace(b"headI", b"head?")
+
+
+@pytest.mark.parametrize("properties", [{}, {"expiration": None}, {"headers": {"head": 1}}])
+def test_damaged_properties_keep_no_delivery_back(properties: dict[str, Any]) -> None:
+    stub = Stub()
+    found: list[tuple[str, bytes]] = []
+    Wire(stub).on_delivery(
+        CHANNEL, lambda consumer, tag, message_id, body: found.append((message_id, body))
+    )
+    whole = _delivery(b"first", message_id="1") + _damaged(**properties) + _delivery(b"last")
+    stub._on_data_available(whole)
+    assert [body for _, body in found] == [b"first", b"body", b"last"]
+    assert found[1][0] not in ("1", "idid") and found[2][0] == ""
+
+
 def test_other_frames_are_passed_on_whole_and_in_order() -> None:
     stub = Stub()
     wire = Wire(stub)

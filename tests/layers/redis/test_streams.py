@@ -9,12 +9,14 @@ from twisted.internet.defer import DeferredList
 
 from channels._speedups import resp
 from channels.exceptions import ChannelFull
+from channels.layers.conformance.kit import Background
 from channels.layers.redis import RedisChannelLayer
 from channels.layers.redis.connection import NotDone
-from channels.layers.redis.outbox import Outbox
+from channels.layers.redis.outbox import Outbox, PushHead
 from channels.names import queue_name
 from tests.reactor import in_reactor
 from tests.servers.redis import RedisServer
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.needs("redis-server")
 
@@ -76,6 +78,18 @@ def test_each_caller_gets_the_reply_to_its_own_send(layer, channel):
     assert list(received(layer, channel)) == list(range(100))
 
 
+def test_readers_that_wait_make_room_for_sends_of_one_turn(server, layer):
+    narrow = RedisChannelLayer(hosts=[server.url], prefix="streams:", capacity=3)
+    in_reactor(narrow.send_twisted, "first", {})
+    readers = [Background(layer.receive, ["numbers"], True, 30) for _ in range(8)]
+    with server.client() as client:
+        wait_until(lambda: client.info("clients")["blocked_clients"] == 8)
+
+    assert send_all(narrow, 8) == [True] * 8
+    assert sorted(reader.result(30)[1]["number"] for reader in readers) == list(range(8))
+    narrow.close()
+
+
 def test_sends_to_several_channels_keep_their_order(layer):
     def send() -> Any:
         channels = ["serv!a"] * 40 + ["numbers"] * 40 + ["serv!b"] * 40
@@ -111,9 +125,24 @@ def test_each_caller_hears_of_an_error_of_the_server(server, layer):
     server.ask("DEL", "streams:q:numbers")
 
 
+def head_of(key: str, capacity: int = 100) -> PushHead:
+    packed = resp.pack(("RPUSH", key, b"")).removesuffix(b"$0\r\n\r\n")
+    return PushHead(packed, capacity)
+
+
+def test_no_call_pushes_more_than_there_may_be():
+    outbox = Outbox()
+    assert [outbox.push(head_of("key", 2), b"1") for _ in range(5)] == [
+        *(False, True),
+        *(False, True),
+        False,
+    ]
+    assert outbox.take().count(b"RPUSH") == 3
+
+
 def test_no_call_pushes_many_bytes():
     outbox = Outbox()
-    head = resp.pack(("RPUSH", "key", b"")).removesuffix(b"$0\r\n\r\n")
+    head = head_of("key")
     joined = [outbox.push(head, bytes(20_000)) for _ in range(5)]
 
     assert joined == [False, True, True, False, True]
@@ -125,7 +154,7 @@ def test_no_call_pushes_many_bytes():
 
 def test_a_command_between_two_pushes_keeps_its_place():
     outbox = Outbox()
-    heads = [resp.pack(("RPUSH", key, b"")).removesuffix(b"$0\r\n\r\n") for key in "ab"]
+    heads = [head_of(key) for key in "ab"]
     outbox.push(heads[0], b"1")
     outbox.command(b"PING\r\n")
 
