@@ -198,14 +198,7 @@ class Session:
 
     def call(self, shard: Shard, frame: bytes, answer: Answer) -> None:
         """Send a command; ``answer`` gets its reply or a ``LayerUnavailable``."""
-
-        def replied(reply: Reply) -> None:
-            if type(reply) is resp.ReplyError:
-                self._refused(shard, frame, reply, answer)
-            else:
-                answer(reply)
-
-        self._link(shard).send(frame, replied)
+        self._link(shard).send(frame, self._repeating(shard, lambda: frame, answer))
 
     def _link(self, shard: Shard) -> Link:
         link = self._links.get(shard)
@@ -218,6 +211,17 @@ class Session:
         outcome: Outcome[Reply] = Outcome()
         self.call(shard, frame, outcome.resolve)
         return outcome
+
+    def _repeating(self, shard: Shard, frame: Callable[[], bytes], answer: Answer) -> Answer:
+        """``answer``, but for errors of the server, at which the command may be sent again."""
+
+        def replied(reply: Reply) -> None:
+            if type(reply) is resp.ReplyError:
+                self._refused(shard, frame(), reply, answer)
+            else:
+                answer(reply)
+
+        return replied
 
     def _refused(self, shard: Shard, frame: bytes, error: resp.ReplyError, answer: Answer) -> None:
         """Send a command again where nothing was done, in a thread that may follow elsewhere."""
@@ -413,11 +417,5 @@ class Session:
     ) -> None:
         """Push an entry to one shard; ``answer`` as with ``call``."""
         head = self.layer._push_head(queue, shard, counted)
-
-        def replied(reply: Reply) -> None:
-            if type(reply) is resp.ReplyError:
-                self._refused(shard, resp.bulk(head.packed, tail), reply, answer)
-            else:
-                answer(reply)
-
+        replied = self._repeating(shard, lambda: resp.bulk(head.packed, tail), answer)
         self._link(shard).push(head, tail, replied)
