@@ -3,6 +3,7 @@
 import contextlib
 import socket
 import threading
+from collections.abc import Callable
 
 __all__ = ["Proxy"]
 
@@ -71,8 +72,8 @@ class Proxy:
                 self._spawn(self._pass_up, client, server)
                 self._spawn(self._pass_down, client, server)
 
-    def _spawn(self, function: object, *arguments: object) -> None:
-        threading.Thread(target=function, args=arguments, daemon=True).start()  # type: ignore[arg-type]
+    def _spawn(self, function: Callable[..., None], *arguments: object) -> None:
+        threading.Thread(target=function, args=arguments, daemon=True).start()
 
     def _pass_up(self, client: socket.socket, server: socket.socket) -> None:
         with contextlib.suppress(OSError):
